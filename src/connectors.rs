@@ -1,0 +1,166 @@
+//! The connector seam: what a plugin can do for the host, as values in and values out.
+//!
+//! A [`Plugin`] provides one kind. It is a sandboxed component ([`wasm`]) or, for tests and benchmarks, native code.
+//! It never sees the store: durable state reaches it through the [`KeyValue`] handle of its [`Context`], and what it
+//! wants written comes back as effects.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde_json::Value;
+
+use crate::{
+    model::{event::Event, ids::ConnectorId},
+    secrets::SecretSet,
+};
+
+pub mod manifest;
+pub mod wasm;
+
+use manifest::Manifest;
+
+/// Provides one connector kind. Shared by every connector of the kind and called concurrently.
+#[async_trait]
+pub trait Plugin: Send + Sync {
+    /// What the kind says about itself. Read once, when the plugin was loaded.
+    fn manifest(&self) -> &Manifest;
+
+    /// Lower-case hexadecimal SHA-256 of the code, or `native`.
+    fn digest(&self) -> &str;
+
+    /// Checks the rules that the settings schema cannot say; one message for each that `settings` breaks. `configured`
+    /// names the secret slots that the operator filled. Called for every connector of the kind before it serves, after
+    /// the schema has passed.
+    async fn check_settings(&self, settings: &Value, configured: &[String]) -> Result<Vec<String>, Fault>;
+
+    /// Turns one verified request into events. Called once for each request, on a fresh instance, while the caller
+    /// waits: no network. What it wants remembered is in the answer; a call that fails leaves nothing behind.
+    async fn receive(&self, context: Arc<Context>, request: Request) -> Result<Answer, Fault>;
+}
+
+/// What a call may know about the connector that it serves. Built once per connector and shared by its calls.
+pub struct Context {
+    /// Whose call it is.
+    pub connector: ConnectorId,
+    /// The connector's settings, validated, without secrets, as JSON text.
+    pub settings: String,
+    /// Secrets by slot; guests get handles, never bytes.
+    pub secrets: SecretSet,
+    /// The connector's durable state.
+    pub key_value: Arc<dyn KeyValue>,
+    /// How many guest calls this connector may have in flight.
+    pub permits: Arc<tokio::sync::Semaphore>,
+}
+
+/// Reads a connector's durable state. Writes are [`Effect`]s of an [`Answer`].
+#[async_trait]
+pub trait KeyValue: Send + Sync {
+    /// The committed value of `key`, if any.
+    async fn get(&self, connector: &ConnectorId, key: &str) -> anyhow::Result<Option<Vec<u8>>>;
+}
+
+/// A request that reached the connector's route and passed its verification recipes.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// `POST`, …
+    pub method: String,
+    /// Path and query exactly as received.
+    pub target: String,
+    /// Path below the connector's own route: empty or `/…`.
+    pub subpath: String,
+    /// Names in lower case, values as received (lossy where they are not UTF-8), in order. Headers that carry
+    /// credentials a recipe checked are left out.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Bytes,
+    /// When its head was read, in milliseconds since 1970.
+    pub received_at_ms: u64,
+    /// The recipe that authenticated the caller; none on a connector that is open on purpose.
+    pub authenticated_by: Option<String>,
+}
+
+/// What a plugin made of a request.
+#[derive(Debug)]
+pub enum Answer {
+    /// Make these events durable, all or none, then answer.
+    Accept {
+        /// In arrival order; may be empty.
+        events: Vec<Event>,
+        /// Committed with the events.
+        effects: Vec<Effect>,
+        /// Sent once every event is durable; the host's own receipt when absent.
+        response: Option<Response>,
+    },
+    /// Nothing to do: a challenge, or a kind of update that is ignored.
+    Respond(Response),
+    /// The caller's mistake.
+    Refuse(Refusal),
+}
+
+/// A write to the connector's durable state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Stores `value` under `key`.
+    Set {
+        /// At most 512 bytes.
+        key: String,
+        /// At most 64 KiB.
+        value: Vec<u8>,
+    },
+    /// Forgets `key`.
+    Delete {
+        /// At most 512 bytes.
+        key: String,
+    },
+}
+
+/// An HTTP answer that a plugin wrote.
+#[derive(Clone, Debug)]
+pub struct Response {
+    /// 200 to 599.
+    pub status: u16,
+    /// Checked by the host; hop-by-hop headers are dropped.
+    pub headers: Vec<(String, String)>,
+    /// At most 2 MiB.
+    pub body: Vec<u8>,
+}
+
+/// The caller's mistake, for a problem document.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    /// 400 to 499.
+    pub status: u16,
+    /// Stable, `[a-z0-9_]`, at most 64 characters.
+    pub code: String,
+    /// A sentence that tells the caller what to change.
+    pub reason: String,
+}
+
+/// A call that gave no answer. Nothing of it is kept.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// Every permit was taken and the queue was full or too slow: the host's fault, not the plugin's.
+    #[error("too many calls are in flight")]
+    Overloaded,
+    /// It used up its time; the limit is in milliseconds.
+    #[error("the call ran past its limit of {0} ms")]
+    Deadline(u64),
+    /// It asked for more memory than it may have.
+    #[error("the call asked for {asked} bytes of memory, the limit is {limit}")]
+    Memory {
+        /// What it would have had, in bytes.
+        asked: usize,
+        /// What it may have, in bytes.
+        limit: usize,
+    },
+    /// It trapped; the text is the trap's own and, where the guest said why, its last log line.
+    #[error("the plugin trapped: {0}")]
+    Trap(String),
+    /// It answered against the contract.
+    #[error("the plugin broke its contract: {0}")]
+    Contract(String),
+    /// The host failed it.
+    #[error("the host failed the call: {0}")]
+    Host(#[source] anyhow::Error),
+}

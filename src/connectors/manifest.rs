@@ -1,0 +1,174 @@
+//! What a kind says about itself, as in `wit/manifest.schema.json`. Untrusted input: size, depth and every field are
+//! checked when it is parsed.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// A manifest, parsed and checked.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// The contract version that the plugin was written against: `0.1`.
+    pub contract: String,
+    /// The kind's name: `[a-z][a-z0-9_]{0,31}`.
+    pub kind: String,
+    /// The plugin's own version, for people.
+    pub version: String,
+    /// One sentence about it, for people.
+    #[serde(default)]
+    pub description: String,
+    /// JSON Schema (2020-12) of the connector's settings; secrets and the host's own fields are not part of it.
+    #[serde(default = "any_object")]
+    pub settings: Value,
+    /// Secret slots by name.
+    #[serde(default)]
+    pub secrets: BTreeMap<String, SecretSlot>,
+    /// How callers are authenticated, in order; every recipe whose secret is configured must pass.
+    #[serde(default)]
+    pub verification: Vec<Recipe>,
+    /// Push ingress.
+    #[serde(default)]
+    pub ingress: IngressSpec,
+}
+
+/// A place for one secret.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecretSlot {
+    /// What it is, for people.
+    pub description: String,
+    /// Whether a connector of this kind needs it.
+    #[serde(default)]
+    pub required: bool,
+}
+
+/// Push ingress.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IngressSpec {
+    /// Methods that the route answers; others get 405.
+    #[serde(default = "post_only")]
+    pub methods: Vec<String>,
+    /// Accepted events per second and connector, when the operator sets none.
+    #[serde(default = "default_rate")]
+    pub events_per_second: u32,
+}
+
+impl Default for IngressSpec {
+    fn default() -> Self {
+        Self { methods: post_only(), events_per_second: default_rate() }
+    }
+}
+
+/// One way to authenticate a caller, executed by the host in constant time before any guest code runs. It applies when
+/// the secret in its slot is configured.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "scheme", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Recipe {
+    /// `Authorization: Bearer <secret>`, the prefix compared exactly.
+    Bearer {
+        /// The recipe's name, shown to the guest.
+        id: String,
+        /// The slot of the secret.
+        slot: String,
+    },
+    /// A header whose value is the secret.
+    HeaderEquals {
+        /// The recipe's name, shown to the guest.
+        id: String,
+        /// The slot of the secret.
+        slot: String,
+        /// The header, in lower case.
+        header: String,
+    },
+    /// An HMAC over a template.
+    Hmac(HmacRecipe),
+}
+
+impl Recipe {
+    /// The recipe's name.
+    pub fn id(&self) -> &str {
+        match self {
+            Self::Bearer { id, .. } | Self::HeaderEquals { id, .. } => id,
+            Self::Hmac(hmac) => &hmac.id,
+        }
+    }
+
+    /// The slot whose secret switches the recipe on.
+    pub fn slot(&self) -> &str {
+        match self {
+            Self::Bearer { slot, .. } | Self::HeaderEquals { slot, .. } => slot,
+            Self::Hmac(hmac) => &hmac.slot,
+        }
+    }
+}
+
+/// An HMAC over a template of the request.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HmacRecipe {
+    /// The recipe's name, shown to the guest.
+    pub id: String,
+    /// The slot of the key.
+    pub slot: String,
+    /// The hash function.
+    pub algorithm: Hash,
+    /// What is signed: text with `{method}`, `{target}` (path and query as received), `{timestamp}` and `{body}`.
+    pub template: String,
+    /// The header with the signature, in lower case; it must occur exactly once.
+    pub signature_header: String,
+    /// What stands before the signature in that header.
+    #[serde(default)]
+    pub signature_prefix: String,
+    /// How the signature is written.
+    #[serde(default)]
+    pub encoding: Encoding,
+    /// The header with the Unix time in seconds, in lower case; it must occur exactly once. Needed by `{timestamp}`.
+    pub timestamp_header: Option<String>,
+    /// How many seconds the timestamp may differ from now, either way.
+    #[serde(default = "default_max_age")]
+    pub max_age_secs: u64,
+    /// A setting (integer, seconds) that overrides `max_age_secs`.
+    pub max_age_setting: Option<String>,
+}
+
+/// A hash function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Hash {
+    /// SHA-1; only for platforms that know nothing better.
+    Sha1,
+    /// SHA-256.
+    Sha256,
+    /// SHA-512.
+    Sha512,
+}
+
+/// How a signature is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Encoding {
+    /// Hexadecimal, either case.
+    #[default]
+    Hex,
+    /// Standard base64 with padding.
+    Base64,
+}
+
+fn any_object() -> Value {
+    serde_json::json!({"type": "object"})
+}
+
+fn post_only() -> Vec<String> {
+    vec!["POST".to_owned()]
+}
+
+fn default_rate() -> u32 {
+    60
+}
+
+fn default_max_age() -> u64 {
+    300
+}

@@ -1,0 +1,1 @@
+//! Sandboxed plugins: one component, one kind.

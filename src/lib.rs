@@ -1,0 +1,5 @@
+//! A connector host: messages in, durable runs, answers out.
+
+pub mod connectors;
+pub mod model;
+pub mod secrets;

@@ -1,0 +1,56 @@
+//! Deliveries: one output on its way to one reply target.
+
+use serde::Serialize;
+
+use super::{
+    ids::{DeliveryId, RunId, SessionId},
+    target::ReplyTarget,
+};
+
+/// Where a part of a delivery stands. The numbers are what the store keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[repr(i64)]
+pub enum DeliveryStatus {
+    /// Waits for its turn in the lane, or for its next attempt.
+    Pending = 0,
+    /// A byte may have left.
+    Sending = 1,
+    /// The target took it.
+    Delivered = 2,
+    /// It may or may not have arrived.
+    Unknown = 3,
+    /// Given up.
+    #[serde(rename = "dead_lettered")]
+    Dead = 4,
+    /// Withdrawn by an operator.
+    Cancelled = 5,
+}
+
+impl DeliveryStatus {
+    /// Reads what the store keeps.
+    pub fn from_code(code: i64) -> Option<Self> {
+        [Self::Pending, Self::Sending, Self::Delivered, Self::Unknown, Self::Dead, Self::Cancelled]
+            .into_iter()
+            .find(|s| *s as i64 == code)
+    }
+}
+
+/// One delivery, ready to be sent.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// Its identifier; `kheish:` and it make the idempotency key.
+    pub id: DeliveryId,
+    /// The run whose output it carries.
+    pub run: RunId,
+    /// The run's session.
+    pub session: SessionId,
+    /// Where it goes.
+    pub target: ReplyTarget,
+    /// What it says.
+    pub content: String,
+    /// How often it was tried, this time included.
+    pub attempt: i64,
+    /// The fence of the lane's lease.
+    pub epoch: i64,
+}

@@ -1,0 +1,11 @@
+//! Outputs: what an executor said.
+
+use serde::{Deserialize, Serialize};
+
+/// One thing that an executor said, stored before anything is delivered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Output {
+    /// The text.
+    pub content: String,
+}

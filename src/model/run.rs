@@ -1,0 +1,111 @@
+//! Runs: one piece of work in one session.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::{
+    event::RemoteFile,
+    ids::{RunId, SessionId},
+    target::ReplyTarget,
+};
+
+/// Where a run stands. The numbers are what the store keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[repr(i64)]
+pub enum RunStatus {
+    /// Waits for its turn in the session.
+    Queued = 0,
+    /// Leased to a worker.
+    Running = 1,
+    /// Ended with its outputs.
+    Completed = 2,
+    /// Ended without them; the error says why.
+    Failed = 3,
+    /// Withdrawn before it ended.
+    Cancelled = 4,
+}
+
+impl RunStatus {
+    /// Reads what the store keeps.
+    pub fn from_code(code: i64) -> Option<Self> {
+        [Self::Queued, Self::Running, Self::Completed, Self::Failed, Self::Cancelled].into_iter().find(|s| *s as i64 == code)
+    }
+}
+
+/// One run as the store keeps it.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// Its identifier.
+    pub id: RunId,
+    /// The session that it belongs to.
+    pub session: SessionId,
+    /// Its place in the session, from 1.
+    pub seq: i64,
+    /// Where it stands.
+    pub status: RunStatus,
+    /// The fence of the lease that it last ran under; 0 before the first.
+    pub epoch: i64,
+    /// How often it was claimed.
+    pub attempt: i64,
+    /// What it was made from.
+    pub request: RunRequest,
+    /// When it became durable, in milliseconds since 1970.
+    pub submitted_ms: i64,
+    /// When it was last claimed.
+    pub started_ms: Option<i64>,
+    /// When it ended.
+    pub finished_ms: Option<i64>,
+    /// Why it failed.
+    pub error: Option<RunError>,
+}
+
+/// What a run was made from: the durable part of an event or of an API submission.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunRequest {
+    /// The connector kind, or `api`.
+    pub source_plugin: String,
+    /// What sort of source within it.
+    pub source_kind: String,
+    /// Who caused it.
+    pub actor: Option<String>,
+    /// Its content, in order.
+    pub input: Vec<RunInput>,
+    /// The event's metadata and the host's own keys.
+    pub metadata: Map<String, Value>,
+    /// Where its outputs go, fixed when the run was made.
+    pub reply_targets: Vec<ReplyTarget>,
+}
+
+/// One piece of a run's content. Inline files have become assets.
+#[derive(Clone, Debug, PartialEq, Serialize, serde::Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum RunInput {
+    /// Plain text.
+    Text {
+        /// The text.
+        text: String,
+    },
+    /// A file in the asset store.
+    Asset {
+        /// Its id.
+        asset_id: String,
+        /// Its file name, when it came with one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        file_name: Option<String>,
+        /// Its media type, when it came with one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        media_type: Option<String>,
+    },
+    /// A file that is still on the platform.
+    RemoteFile(RemoteFile),
+}
+
+/// Why a run failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RunError {
+    /// Stable, for programs.
+    pub code: String,
+    /// A sentence, for people.
+    pub detail: String,
+}
