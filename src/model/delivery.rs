@@ -1,6 +1,6 @@
 //! Deliveries: one output on its way to one reply target.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{
     ids::{DeliveryId, RunId, SessionId},
@@ -8,7 +8,7 @@ use super::{
 };
 
 /// Where a part of a delivery stands. The numbers are what the store keeps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[repr(i64)]
 pub enum DeliveryStatus {
@@ -28,11 +28,13 @@ pub enum DeliveryStatus {
 }
 
 impl DeliveryStatus {
+    /// Every status.
+    pub const ALL: [Self; 6] =
+        [Self::Pending, Self::Sending, Self::Delivered, Self::Unknown, Self::Dead, Self::Cancelled];
+
     /// Reads what the store keeps.
     pub fn from_code(code: i64) -> Option<Self> {
-        [Self::Pending, Self::Sending, Self::Delivered, Self::Unknown, Self::Dead, Self::Cancelled]
-            .into_iter()
-            .find(|s| *s as i64 == code)
+        Self::ALL.into_iter().find(|status| *status as i64 == code)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Runs: one piece of work in one session.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
@@ -10,7 +10,7 @@ use super::{
 };
 
 /// Where a run stands. The numbers are what the store keeps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[repr(i64)]
 pub enum RunStatus {
@@ -27,9 +27,12 @@ pub enum RunStatus {
 }
 
 impl RunStatus {
+    /// Every status.
+    pub const ALL: [Self; 5] = [Self::Queued, Self::Running, Self::Completed, Self::Failed, Self::Cancelled];
+
     /// Reads what the store keeps.
     pub fn from_code(code: i64) -> Option<Self> {
-        [Self::Queued, Self::Running, Self::Completed, Self::Failed, Self::Cancelled].into_iter().find(|s| *s as i64 == code)
+        Self::ALL.into_iter().find(|status| *status as i64 == code)
     }
 }
 
@@ -78,7 +81,7 @@ pub struct RunRequest {
 }
 
 /// One piece of a run's content. Inline files have become assets.
-#[derive(Clone, Debug, PartialEq, Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum RunInput {
     /// Plain text.

@@ -1,0 +1,159 @@
+//! Durable state: one database, one writer, readers apart.
+//!
+//! Writes are [`writer::Command`]s; the writer groups whatever is waiting into one commit. Reads go to a pool and see
+//! committed rows only. The files beside this one hold the statements, a noun each; the four transactions that use them
+//! live in the stages.
+
+use std::{collections::HashMap, path::Path, time::Duration};
+
+use serde::Deserialize;
+use sqlx::{
+    ConnectOptions, Connection as _,
+    sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+
+pub mod assets;
+pub mod bindings;
+pub mod deliveries;
+pub mod heads;
+pub mod key_values;
+pub mod migrations;
+pub mod outputs;
+pub mod receipts;
+pub mod runs;
+pub mod sessions;
+pub mod sql;
+pub mod writer;
+
+use sql::{Connection, Dialect, Pool, Query, Row};
+use writer::Writer;
+
+/// The daemon's own file in the state folder.
+pub const DATABASE_FILE: &str = "kheish.db";
+
+/// Why the store did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database refused or failed a statement.
+    #[error("the database failed: {0}")]
+    Database(#[from] sqlx::Error),
+    /// A stored value breaks the rules under which it was written.
+    #[error("the store is damaged: {0}")]
+    Damaged(&'static str),
+    /// The commit that carried the command failed, or the writer has stopped.
+    #[error("the store could not commit: {0}")]
+    Unavailable(String),
+    /// Too many commands are waiting; nothing was written.
+    #[error("the store's queue is full")]
+    Overloaded,
+}
+
+/// How the store is kept.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StoreSettings {
+    /// Commands that may wait for the writer; further ones are refused with 503.
+    pub queue_length: usize,
+    /// Commands in one commit. Bounds how long the first of them waits for the last.
+    pub commands_per_commit: usize,
+    /// Connections for readers.
+    pub readers: u32,
+    /// Pages of 4 KiB in the write-ahead log before it is folded back into the database file.
+    pub wal_pages: u32,
+    /// Page cache of the writer, in KiB.
+    pub cache_kib: u32,
+}
+
+impl Default for StoreSettings {
+    fn default() -> Self {
+        Self { queue_length: 4096, commands_per_commit: 256, readers: 2, wal_pages: 4000, cache_kib: 16 * 1024 }
+    }
+}
+
+/// A handle to the store. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    writer: Writer,
+    readers: Pool,
+}
+
+impl Store {
+    /// Opens the embedded database in `folder`, creates or migrates it, and starts the writer.
+    pub async fn open_sqlite(folder: &Path, settings: &StoreSettings) -> Result<Self, StoreError> {
+        let file = || SqliteConnectOptions::new().filename(folder.join(DATABASE_FILE)).busy_timeout(Duration::from_secs(5)).disable_statement_logging();
+        let writing = file()
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .auto_vacuum(SqliteAutoVacuum::Incremental)
+            .pragma("fullfsync", "on")
+            .pragma("temp_store", "memory")
+            .pragma("journal_size_limit", "67108864")
+            .pragma("wal_autocheckpoint", settings.wal_pages.to_string())
+            .pragma("cache_size", format!("-{}", settings.cache_kib));
+        let mut connection = writing.connect().await?;
+        migrations::for_dialect(Dialect::Sqlite).run(&mut connection).await.map_err(|error| StoreError::Database(error.into()))?;
+        let reading = file().read_only(true).pragma("cache_size", "-2048");
+        let readers = SqlitePoolOptions::new().max_connections(settings.readers).min_connections(1).connect_with(reading).await?;
+        let writer = Writer::start(Connection::Sqlite(connection), settings);
+        Ok(Self { writer, readers: Pool::Sqlite(readers) })
+    }
+
+    /// Connects to a PostgreSQL server, creates or migrates the tables, and starts the writer.
+    pub async fn open_postgres(url: &str, settings: &StoreSettings) -> Result<Self, StoreError> {
+        let options: sqlx::postgres::PgConnectOptions = url.parse()?;
+        let options = options.application_name("kheishd").disable_statement_logging();
+        let mut connection = options.connect().await?;
+        migrations::for_dialect(Dialect::Postgres).run(&mut connection).await.map_err(|error| StoreError::Database(error.into()))?;
+        let readers = sqlx::postgres::PgPoolOptions::new().max_connections(settings.readers).connect_with(options).await?;
+        let writer = Writer::start(Connection::Postgres(connection), settings);
+        Ok(Self { writer, readers: Pool::Postgres(readers) })
+    }
+
+    /// Runs a command in the next commit and returns its reply once that commit is durable. The command runs even when
+    /// the caller goes away.
+    pub async fn write<C: writer::Command>(&self, command: C) -> Result<C::Reply, StoreError> {
+        self.writer.submit(command).await
+    }
+
+    /// Reads committed rows.
+    pub async fn read(&self, query: Query) -> Result<Vec<Row>, StoreError> {
+        self.readers.fetch(query).await
+    }
+
+    /// Where a stage waits for work that a commit made ready.
+    pub fn wakes(&self) -> &writer::Wakes {
+        self.writer.wakes()
+    }
+
+    /// Resolves when the writer has stopped because the disk failed it: the process must end, so that what is durable
+    /// is read back rather than assumed.
+    pub async fn failed(&self) {
+        self.writer.failed().await;
+    }
+
+    /// Commits what is waiting, stops the writer and closes every connection.
+    pub async fn close(&self) {
+        self.writer.close().await;
+        self.readers.close().await;
+    }
+}
+
+/// The one row that a statement must answer with.
+pub(crate) fn only(rows: Vec<Row>) -> Result<Row, StoreError> {
+    rows.into_iter().next().ok_or(StoreError::Damaged("a statement that always answers with one row answered with none"))
+}
+
+/// Counts by a numeric column.
+pub(crate) async fn tally_codes(store: &Store, text: &'static str) -> Result<HashMap<i64, i64>, StoreError> {
+    store.read(Query::new(text)).await?.into_iter().map(|mut row| Ok((row.take()?, row.take()?))).collect()
+}
+
+/// Closes a connection that no writer owns.
+pub async fn close(connection: Connection) -> Result<(), StoreError> {
+    match connection {
+        Connection::Sqlite(connection) => connection.close().await?,
+        Connection::Postgres(connection) => connection.close().await?,
+    }
+    Ok(())
+}

@@ -1,0 +1,234 @@
+//! Deliveries: statements. One row for each part; HTTP targets take an output whole, as part 0.
+
+use super::{
+    Store, StoreError,
+    heads::Claimed,
+    only,
+    sql::{Query, Row, Value},
+    tally_codes,
+    writer::Tx,
+};
+use crate::model::{
+    delivery::{Delivery, DeliveryStatus},
+    ids::{DeliveryId, RunId, SessionId},
+    run::Run,
+    target::ReplyTarget,
+};
+
+/// A delivery to write.
+#[derive(Clone, Debug)]
+pub struct NewDelivery<'a> {
+    /// Its id.
+    pub id: DeliveryId,
+    /// The run whose output it carries, as it was claimed.
+    pub run: &'a Run,
+    /// Which output.
+    pub ordinal: i64,
+    /// Where it goes.
+    pub target: &'a ReplyTarget,
+    /// The lane of that address.
+    pub lane: &'a str,
+    /// Its place in the lane.
+    pub seq: i64,
+}
+
+/// Writes pending deliveries.
+pub async fn insert(tx: &mut Tx<'_>, deliveries: &[NewDelivery<'_>], now_ms: i64) -> Result<(), StoreError> {
+    for chunk in deliveries.chunks(64) {
+        let head = "INSERT INTO deliveries (id, part, run_id, session_id, run_epoch, ordinal, plugin, address, lane_id, seq, \
+                    status, epoch, attempt, next_ms, created_ms) VALUES";
+        let mut query = Query::rows(head, 15, chunk.len(), "");
+        for delivery in chunk {
+            query = query
+                .bind(delivery.id)
+                .bind(0)
+                .bind(delivery.run.id)
+                .bind(&delivery.run.session)
+                .bind(delivery.run.epoch)
+                .bind(delivery.ordinal)
+                .bind(delivery.target.plugin.as_str())
+                .bind(delivery.target.address.as_str())
+                .bind(delivery.lane)
+                .bind(delivery.seq)
+                .bind(DeliveryStatus::Pending as i64)
+                .bind(0)
+                .bind(0)
+                .bind(now_ms)
+                .bind(now_ms);
+        }
+        tx.execute(query).await?;
+    }
+    Ok(())
+}
+
+/// Takes the oldest pending delivery of a lane that the caller has just claimed, and records that a byte may leave.
+pub async fn take_oldest(tx: &mut Tx<'_>, lane: &Claimed, now_ms: i64) -> Result<Option<Delivery>, StoreError> {
+    let query = Query::new(
+        "UPDATE deliveries SET status = 1, epoch = ?, attempt = attempt + 1, sending_ms = ?, next_ms = NULL WHERE id = \
+         (SELECT id FROM deliveries WHERE lane_id = ? AND status = 0 ORDER BY seq LIMIT 1) \
+         RETURNING id, run_id, session_id, plugin, address, attempt, \
+         (SELECT content FROM outputs WHERE outputs.run_id = deliveries.run_id AND outputs.epoch = deliveries.run_epoch \
+         AND outputs.ordinal = deliveries.ordinal)",
+    );
+    let rows = tx.fetch(query.bind(lane.epoch).bind(now_ms).bind(lane.id.as_str())).await?;
+    let Some(mut row) = rows.into_iter().next() else { return Ok(None) };
+    Ok(Some(Delivery {
+        id: row.take()?,
+        run: row.take()?,
+        session: row.take()?,
+        target: ReplyTarget { plugin: row.take()?, address: row.take()? },
+        attempt: row.take()?,
+        content: row.take()?,
+        epoch: lane.epoch,
+    }))
+}
+
+/// How an attempt ended, for the row.
+#[derive(Clone, Debug)]
+pub struct Settlement {
+    /// Where the delivery stands now.
+    pub status: DeliveryStatus,
+    /// Taken off the attempts: 1 when the target asked to wait, else 0.
+    pub uncounted: i64,
+    /// When to try again.
+    pub next_ms: Option<i64>,
+    /// Why, stable and for people.
+    pub error: Option<(String, String)>,
+    /// What the platform called it.
+    pub platform_ref: Option<String>,
+}
+
+/// Settles a delivery that is being sent. False when the lease was lost.
+pub async fn settle(tx: &mut Tx<'_>, id: DeliveryId, epoch: i64, settlement: &Settlement, now_ms: i64) -> Result<bool, StoreError> {
+    let query = Query::new(
+        "UPDATE deliveries SET status = ?, attempt = attempt - ?, next_ms = ?, error_code = ?, error_detail = ?, \
+         platform_ref = ?, ended_ms = ? WHERE id = ? AND status = 1 AND epoch = ?",
+    );
+    let ended = (settlement.status != DeliveryStatus::Pending).then_some(now_ms);
+    let query = query
+        .bind(settlement.status as i64)
+        .bind(settlement.uncounted)
+        .bind(settlement.next_ms)
+        .bind(settlement.error.as_ref().map(|(code, _)| code.clone()))
+        .bind(settlement.error.as_ref().map(|(_, detail)| detail.clone()))
+        .bind(settlement.platform_ref.clone())
+        .bind(ended)
+        .bind(id)
+        .bind(epoch);
+    Ok(tx.execute(query).await? == 1)
+}
+
+/// Puts the delivery that a dead process was sending in this lane back to the front.
+pub async fn requeue_sending(tx: &mut Tx<'_>, lane: &Claimed, now_ms: i64) -> Result<bool, StoreError> {
+    let query = Query::new(
+        "UPDATE deliveries SET status = 0, next_ms = ? WHERE lane_id = ? AND status = 1 AND epoch = ?",
+    );
+    Ok(tx.execute(query.bind(now_ms).bind(lane.id.as_str()).bind(lane.epoch)).await? == 1)
+}
+
+/// A delivery as its readers see it.
+#[derive(Clone, Debug)]
+pub struct StoredDelivery {
+    /// Its id.
+    pub id: DeliveryId,
+    /// The run whose output it carries.
+    pub run: RunId,
+    /// The run's session.
+    pub session: SessionId,
+    /// Where it goes.
+    pub target: ReplyTarget,
+    /// Where it stands.
+    pub status: DeliveryStatus,
+    /// How often it was tried.
+    pub attempts: i64,
+    /// When it is tried next.
+    pub next_ms: Option<i64>,
+    /// When it ended.
+    pub ended_ms: Option<i64>,
+    /// What went wrong last, stable and for people.
+    pub error: Option<(String, String)>,
+}
+
+const COLUMNS: &str = "SELECT id, run_id, session_id, plugin, address, status, attempt, next_ms, ended_ms, error_code, \
+                       error_detail FROM deliveries";
+
+fn read(mut row: Row) -> Result<StoredDelivery, StoreError> {
+    Ok(StoredDelivery {
+        id: row.take()?,
+        run: row.take()?,
+        session: row.take()?,
+        target: ReplyTarget { plugin: row.take()?, address: row.take()? },
+        status: DeliveryStatus::from_code(row.take()?).ok_or(StoreError::Damaged("a delivery has no known status"))?,
+        attempts: row.take()?,
+        next_ms: row.take()?,
+        ended_ms: row.take()?,
+        error: match (row.take::<Option<String>>()?, row.take::<Option<String>>()?) {
+            (Some(code), detail) => Some((code, detail.unwrap_or_default())),
+            (None, _) => None,
+        },
+    })
+}
+
+/// What a list of deliveries is narrowed to, and where it goes on.
+#[derive(Clone, Debug, Default)]
+pub struct DeliveryFilter {
+    /// Only this run's.
+    pub run: Option<RunId>,
+    /// Only this session's.
+    pub session: Option<SessionId>,
+    /// Only these.
+    pub status: Option<DeliveryStatus>,
+    /// Only those after this one.
+    pub after: Option<DeliveryId>,
+}
+
+impl DeliveryFilter {
+    /// The conditions and their arguments; the place where the list goes on only where it is read.
+    fn conditions(&self, paged: bool) -> (String, Vec<Value>) {
+        let mut conditions = vec!["1 = 1"];
+        let mut values: Vec<Value> = Vec::new();
+        if let Some(run) = self.run {
+            conditions.push("run_id = ?");
+            values.push(run.into());
+        }
+        if let Some(session) = &self.session {
+            conditions.push("session_id = ?");
+            values.push(session.into());
+        }
+        if let Some(status) = self.status {
+            conditions.push("status = ?");
+            values.push((status as i64).into());
+        }
+        if let Some(after) = self.after.filter(|_| paged) {
+            conditions.push("id > ?");
+            values.push(after.into());
+        }
+        (conditions.join(" AND "), values)
+    }
+}
+
+/// Committed deliveries in the order in which they were made.
+pub async fn list(store: &Store, filter: &DeliveryFilter, limit: i64) -> Result<Vec<StoredDelivery>, StoreError> {
+    let (conditions, values) = filter.conditions(true);
+    let query = Query::new(format!("{COLUMNS} WHERE {conditions} ORDER BY id LIMIT ?")).bind_all(values).bind(limit);
+    store.read(query).await?.into_iter().map(read).collect()
+}
+
+/// How many match, wherever the list goes on.
+pub async fn count(store: &Store, filter: &DeliveryFilter) -> Result<i64, StoreError> {
+    let (conditions, values) = filter.conditions(false);
+    let query = Query::new(format!("SELECT COUNT(*) FROM deliveries WHERE {conditions}")).bind_all(values);
+    only(store.read(query).await?)?.take()
+}
+
+/// One committed delivery.
+pub async fn get(store: &Store, id: DeliveryId) -> Result<Option<StoredDelivery>, StoreError> {
+    let rows = store.read(Query::new(format!("{COLUMNS} WHERE id = ?")).bind(id)).await?;
+    rows.into_iter().next().map(read).transpose()
+}
+
+/// How many deliveries stand where; every status is in it.
+pub async fn tally(store: &Store) -> Result<Vec<(DeliveryStatus, i64)>, StoreError> {
+    let counts = tally_codes(store, "SELECT status, COUNT(*) FROM deliveries GROUP BY status").await?;
+    Ok(DeliveryStatus::ALL.map(|status| (status, counts.get(&(status as i64)).copied().unwrap_or(0))).to_vec())
+}

@@ -1,0 +1,175 @@
+//! Heads: the one lockable row in front of an ordered line.
+//!
+//! A session stands before its runs, a lane before its deliveries, with the same columns and the same statements. To
+//! claim is to lock a head and then, in a second statement of the same transaction, to take its oldest item. One
+//! statement for both would decide from a snapshot that is older than the lock and, on PostgreSQL, hand out finished
+//! items again. For the same reason "idle or ready" is read from the locked row's own counter, never from a subquery.
+
+use std::collections::HashMap;
+
+use super::{
+    StoreError,
+    sql::Query,
+    writer::Tx,
+};
+
+/// Which line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Line {
+    /// Sessions before runs.
+    Sessions,
+    /// Lanes before deliveries.
+    Lanes,
+}
+
+impl Line {
+    fn table(self) -> &'static str {
+        match self {
+            Self::Sessions => "sessions",
+            Self::Lanes => "lanes",
+        }
+    }
+}
+
+/// A head that is leased to the caller, at this fence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claimed {
+    /// The head's id.
+    pub id: String,
+    /// Grows with each claim and each rescue; every write under the lease names it.
+    pub epoch: i64,
+}
+
+/// The end of a line after items were added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tail {
+    /// The position of the last item that was added.
+    pub last_seq: i64,
+    /// Items that wait, the added ones included.
+    pub queued: i64,
+}
+
+/// A lease to take.
+#[derive(Clone, Copy, Debug)]
+pub struct Lease<'a> {
+    /// Who holds it.
+    pub owner: &'a str,
+    /// Now, in milliseconds since 1970.
+    pub now_ms: i64,
+    /// When it ends.
+    pub until_ms: i64,
+}
+
+/// Adds room for items at the end of lines, making the heads where they are missing. Each id occurs once.
+pub async fn extend(tx: &mut Tx<'_>, line: Line, added: &[(&str, i64)], now_ms: i64) -> Result<HashMap<String, Tail>, StoreError> {
+    let mut tails = HashMap::with_capacity(added.len());
+    for chunk in added.chunks(64) {
+        let table = line.table();
+        let head = format!(
+            "INSERT INTO {table} (id, state, ready_at, epoch, queued, last_seq, created_ms, updated_ms) VALUES"
+        );
+        let tail = format!(
+            "ON CONFLICT (id) DO UPDATE SET queued = {table}.queued + excluded.queued, \
+             last_seq = {table}.last_seq + excluded.last_seq, updated_ms = excluded.updated_ms, \
+             ready_at = CASE WHEN {table}.state = 0 THEN excluded.ready_at ELSE {table}.ready_at END, \
+             state = CASE WHEN {table}.state = 0 THEN 1 ELSE {table}.state END \
+             RETURNING id, last_seq, queued"
+        );
+        let mut query = Query::rows(&head, 8, chunk.len(), &tail);
+        for (id, count) in chunk {
+            query = query.bind(*id).bind(1).bind(now_ms).bind(0).bind(*count).bind(*count).bind(now_ms).bind(now_ms);
+        }
+        for mut row in tx.fetch(query).await? {
+            tails.insert(row.take()?, Tail { last_seq: row.take()?, queued: row.take()? });
+        }
+    }
+    Ok(tails)
+}
+
+/// Leases up to `limit` ready heads, the longest-ready first. The caller takes each head's oldest item next.
+pub async fn claim(tx: &mut Tx<'_>, line: Line, limit: i64, lease: Lease<'_>) -> Result<Vec<Claimed>, StoreError> {
+    let table = line.table();
+    let lock = tx.dialect().for_update();
+    let ready = Query::new(format!(
+        "SELECT id FROM {table} WHERE state = 1 AND ready_at <= ? ORDER BY ready_at, id LIMIT ? {lock}"
+    ));
+    let mut ids: Vec<String> = Vec::new();
+    for mut row in tx.fetch(ready.bind(lease.now_ms).bind(limit)).await? {
+        ids.push(row.take()?);
+    }
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let update = Query::new(format!(
+        "UPDATE {table} SET state = 2, epoch = epoch + 1, queued = queued - 1, lease_owner = ?, lease_until = ?, \
+         updated_ms = ? WHERE state = 1 AND id IN ({}) RETURNING id, epoch",
+        vec!["?"; ids.len()].join(",")
+    ));
+    let update = update.bind(lease.owner).bind(lease.until_ms).bind(lease.now_ms).bind_all(ids);
+    let mut claimed = Vec::new();
+    for mut row in tx.fetch(update).await? {
+        claimed.push(Claimed { id: row.take()?, epoch: row.take()? });
+    }
+    Ok(claimed)
+}
+
+/// Gives a leased head back after its item ended: ready when more wait, else idle. False when the lease was lost.
+pub async fn release(tx: &mut Tx<'_>, line: Line, head: &Claimed, now_ms: i64) -> Result<bool, StoreError> {
+    let query = Query::new(format!(
+        "UPDATE {} SET state = CASE WHEN queued > 0 THEN 1 ELSE 0 END, ready_at = ?, updated_ms = ?, \
+         lease_owner = NULL, lease_until = NULL WHERE id = ? AND epoch = ? AND state = 2",
+        line.table()
+    ));
+    let changed = tx.execute(query.bind(now_ms).bind(now_ms).bind(head.id.as_str()).bind(head.epoch)).await?;
+    Ok(changed == 1)
+}
+
+/// Puts a leased head's item back to the front: the head is ready again at `ready_ms`, at a new fence. False when the
+/// lease was lost.
+pub async fn put_back(tx: &mut Tx<'_>, line: Line, head: &Claimed, ready_ms: i64, now_ms: i64) -> Result<bool, StoreError> {
+    let query = Query::new(format!(
+        "UPDATE {} SET state = 1, ready_at = ?, queued = queued + 1, epoch = epoch + 1, updated_ms = ?, \
+         lease_owner = NULL, lease_until = NULL WHERE id = ? AND epoch = ? AND state = 2",
+        line.table()
+    ));
+    let changed = tx.execute(query.bind(ready_ms).bind(now_ms).bind(head.id.as_str()).bind(head.epoch)).await?;
+    Ok(changed == 1)
+}
+
+/// Moves the end of a lease. False when the lease was lost.
+pub async fn renew(tx: &mut Tx<'_>, line: Line, head: &Claimed, until_ms: i64) -> Result<bool, StoreError> {
+    let query = Query::new(format!(
+        "UPDATE {} SET lease_until = ? WHERE id = ? AND epoch = ? AND state = 2",
+        line.table()
+    ));
+    Ok(tx.execute(query.bind(until_ms).bind(head.id.as_str()).bind(head.epoch)).await? == 1)
+}
+
+/// Up to `limit` heads whose lease is over: past its end, or held by a former process of this daemon (an owner that
+/// starts with `own` but is not `me`), whose tasks died with it.
+pub async fn abandoned(tx: &mut Tx<'_>, line: Line, now_ms: i64, limit: i64, former: Option<Former<'_>>) -> Result<Vec<Claimed>, StoreError> {
+    let lock = tx.dialect().for_update();
+    let table = line.table();
+    let query = match former {
+        None => Query::new(format!("SELECT id, epoch FROM {table} WHERE state = 2 AND lease_until <= ? LIMIT ? {lock}")).bind(now_ms),
+        Some(former) => Query::new(format!(
+            "SELECT id, epoch FROM {table} WHERE state = 2 AND lease_owner LIKE ? AND lease_owner <> ? LIMIT ? {lock}"
+        ))
+        .bind(format!("{}%", former.family))
+        .bind(former.me),
+    };
+    let mut heads = Vec::new();
+    for mut row in tx.fetch(query.bind(limit)).await? {
+        heads.push(Claimed { id: row.take()?, epoch: row.take()? });
+    }
+    Ok(heads)
+}
+
+/// Lease owners that are tasks of this daemon, by how their names begin.
+#[derive(Clone, Copy, Debug)]
+pub struct Former<'a> {
+    /// What every such owner's name begins with.
+    pub family: &'a str,
+    /// The owner that is alive.
+    pub me: &'a str,
+}

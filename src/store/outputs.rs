@@ -1,0 +1,49 @@
+//! Outputs: statements. Rows carry the epoch of the attempt that said them; those of a lost attempt stay unread.
+
+use super::{Store, StoreError, only, runs::Fence, sql::Query, writer::Tx};
+use crate::model::{output::Output, run::Run};
+
+/// An output as stored.
+#[derive(Clone, Debug)]
+pub struct StoredOutput {
+    /// Its place among the run's outputs, from 0.
+    pub ordinal: i64,
+    /// What was said.
+    pub output: Output,
+    /// When.
+    pub created_ms: i64,
+}
+
+/// How many outputs this attempt has said.
+pub async fn count(tx: &mut Tx<'_>, fence: Fence) -> Result<i64, StoreError> {
+    let query = Query::new("SELECT COUNT(*) FROM outputs WHERE run_id = ? AND epoch = ?");
+    only(tx.fetch(query.bind(fence.run).bind(fence.epoch)).await?)?.take()
+}
+
+/// Adds outputs behind the `said` ones that this attempt has.
+pub async fn append(tx: &mut Tx<'_>, fence: Fence, said: i64, outputs: &[Output], now_ms: i64) -> Result<(), StoreError> {
+    for (chunk, start) in outputs.chunks(64).zip((said..).step_by(64)) {
+        let mut query = Query::rows("INSERT INTO outputs (run_id, epoch, ordinal, content, created_ms) VALUES", 5, chunk.len(), "");
+        for (output, ordinal) in chunk.iter().zip(start..) {
+            query = query.bind(fence.run).bind(fence.epoch).bind(ordinal).bind(output.content.as_str()).bind(now_ms);
+        }
+        tx.execute(query).await?;
+    }
+    Ok(())
+}
+
+/// A run's outputs: those of its last attempt.
+pub async fn of_run(store: &Store, run: &Run) -> Result<Vec<StoredOutput>, StoreError> {
+    let query =
+        Query::new("SELECT ordinal, content, created_ms FROM outputs WHERE run_id = ? AND epoch = ? ORDER BY ordinal");
+    let rows = store.read(query.bind(run.id).bind(run.epoch)).await?;
+    rows.into_iter()
+        .map(|mut row| {
+            Ok(StoredOutput {
+                ordinal: row.take()?,
+                output: Output { content: row.take()? },
+                created_ms: row.take()?,
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,197 @@
+//! Runs: statements.
+
+use serde::de::DeserializeOwned;
+
+use super::{
+    Store, StoreError, only,
+    sql::{Query, Row, Value},
+    tally_codes,
+    writer::Tx,
+};
+use crate::model::{
+    ids::{RunId, SessionId},
+    run::{Run, RunError, RunRequest, RunStatus},
+};
+
+const COLUMNS: &str = "id, session_id, seq, status, epoch, attempt, source_plugin, source_kind, actor, input, metadata, \
+                       reply_targets, submitted_ms, started_ms, finished_ms, error_code, error_detail";
+
+/// A run's fence: only the holder of this lease may change it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fence {
+    /// The run.
+    pub run: RunId,
+    /// The epoch under which it was claimed.
+    pub epoch: i64,
+}
+
+/// Writes queued runs.
+pub async fn insert(tx: &mut Tx<'_>, runs: &[Run]) -> Result<(), StoreError> {
+    for chunk in runs.chunks(64) {
+        let head = "INSERT INTO runs (id, session_id, seq, status, epoch, attempt, source_plugin, source_kind, actor, input, \
+                    metadata, reply_targets, submitted_ms) VALUES";
+        let mut query = Query::rows(head, 13, chunk.len(), "");
+        for run in chunk {
+            query = query
+                .bind(run.id)
+                .bind(&run.session)
+                .bind(run.seq)
+                .bind(RunStatus::Queued as i64)
+                .bind(0)
+                .bind(0)
+                .bind(run.request.source_plugin.as_str())
+                .bind(run.request.source_kind.as_str())
+                .bind(run.request.actor.clone())
+                .bind(json(&run.request.input)?)
+                .bind(json(&run.request.metadata)?)
+                .bind(json(&run.request.reply_targets)?)
+                .bind(run.submitted_ms);
+        }
+        tx.execute(query).await?;
+    }
+    Ok(())
+}
+
+/// Takes the oldest queued run of a session that the caller has just claimed. None means a broken counter.
+pub async fn take_oldest(tx: &mut Tx<'_>, session: &str, epoch: i64, now_ms: i64) -> Result<Option<Run>, StoreError> {
+    let query = Query::new(format!(
+        "UPDATE runs SET status = 1, epoch = ?, attempt = attempt + 1, started_ms = ? WHERE id = \
+         (SELECT id FROM runs WHERE session_id = ? AND status = 0 ORDER BY seq LIMIT 1) RETURNING {COLUMNS}"
+    ));
+    let rows = tx.fetch(query.bind(epoch).bind(now_ms).bind(session)).await?;
+    rows.into_iter().next().map(read).transpose()
+}
+
+/// The run that is active in a session.
+pub async fn active(tx: &mut Tx<'_>, session: &str) -> Result<Option<Run>, StoreError> {
+    let query = Query::new(format!("SELECT {COLUMNS} FROM runs WHERE session_id = ? AND status = 1"));
+    tx.fetch(query.bind(session)).await?.into_iter().next().map(read).transpose()
+}
+
+/// Any run, in the writer's view.
+pub async fn find(tx: &mut Tx<'_>, id: RunId) -> Result<Option<Run>, StoreError> {
+    let query = Query::new(format!("SELECT {COLUMNS} FROM runs WHERE id = ?"));
+    tx.fetch(query.bind(id)).await?.into_iter().next().map(read).transpose()
+}
+
+/// Ends a run. False when the lease was lost.
+pub async fn end(tx: &mut Tx<'_>, fence: Fence, status: RunStatus, error: Option<&RunError>, now_ms: i64) -> Result<bool, StoreError> {
+    let query = Query::new(
+        "UPDATE runs SET status = ?, finished_ms = ?, error_code = ?, error_detail = ? \
+         WHERE id = ? AND status = 1 AND epoch = ?",
+    );
+    let query = query
+        .bind(status as i64)
+        .bind(now_ms)
+        .bind(error.map(|error| error.code.clone()))
+        .bind(error.map(|error| error.detail.clone()))
+        .bind(fence.run)
+        .bind(fence.epoch);
+    Ok(tx.execute(query).await? == 1)
+}
+
+/// Puts an active run back to the front of its session. False when the lease was lost.
+pub async fn requeue(tx: &mut Tx<'_>, fence: Fence) -> Result<bool, StoreError> {
+    let query = Query::new("UPDATE runs SET status = 0 WHERE id = ? AND status = 1 AND epoch = ?");
+    Ok(tx.execute(query.bind(fence.run).bind(fence.epoch)).await? == 1)
+}
+
+/// One committed run.
+pub async fn get(store: &Store, id: RunId) -> Result<Option<Run>, StoreError> {
+    let query = Query::new(format!("SELECT {COLUMNS} FROM runs WHERE id = ?"));
+    store.read(query.bind(id)).await?.into_iter().next().map(read).transpose()
+}
+
+/// What a list of runs is narrowed to, and where it goes on.
+#[derive(Clone, Debug, Default)]
+pub struct RunFilter {
+    /// Only this session's.
+    pub session: Option<SessionId>,
+    /// Only these.
+    pub status: Option<RunStatus>,
+    /// Only those beyond this one, in the order of the list.
+    pub beyond: Option<RunId>,
+    /// Newest first.
+    pub descending: bool,
+}
+
+impl RunFilter {
+    fn query(&self, select: &str, paged: bool) -> Query {
+        let mut conditions = vec!["1 = 1"];
+        let mut values: Vec<Value> = Vec::new();
+        if let Some(session) = &self.session {
+            conditions.push("session_id = ?");
+            values.push(session.into());
+        }
+        if let Some(status) = self.status {
+            conditions.push("status = ?");
+            values.push((status as i64).into());
+        }
+        if let Some(beyond) = self.beyond.filter(|_| paged) {
+            conditions.push(if self.descending { "id < ?" } else { "id > ?" });
+            values.push(beyond.into());
+        }
+        let order = match (paged, self.descending) {
+            (false, _) => "",
+            (true, false) => "ORDER BY id LIMIT ?",
+            (true, true) => "ORDER BY id DESC LIMIT ?",
+        };
+        Query::new(format!("SELECT {select} FROM runs WHERE {} {order}", conditions.join(" AND "))).bind_all(values)
+    }
+}
+
+/// Committed runs in the order of their ids, which is that of their submission.
+pub async fn list(store: &Store, filter: &RunFilter, limit: i64) -> Result<Vec<Run>, StoreError> {
+    store.read(filter.query(COLUMNS, true).bind(limit)).await?.into_iter().map(read).collect()
+}
+
+/// How many match, wherever the list goes on.
+pub async fn count(store: &Store, filter: &RunFilter) -> Result<i64, StoreError> {
+    only(store.read(filter.query("COUNT(*)", false)).await?)?.take()
+}
+
+/// How many runs stand where; every status is in it.
+pub async fn tally(store: &Store) -> Result<Vec<(RunStatus, i64)>, StoreError> {
+    let counts = tally_codes(store, "SELECT status, COUNT(*) FROM runs GROUP BY status").await?;
+    Ok(RunStatus::ALL.map(|status| (status, counts.get(&(status as i64)).copied().unwrap_or(0))).to_vec())
+}
+
+/// How many queued runs stand before this one.
+pub async fn queued_before(store: &Store, run: &Run) -> Result<i64, StoreError> {
+    let query = Query::new("SELECT COUNT(*) FROM runs WHERE session_id = ? AND status = 0 AND seq < ?");
+    only(store.read(query.bind(&run.session).bind(run.seq)).await?)?.take()
+}
+
+fn read(mut row: Row) -> Result<Run, StoreError> {
+    Ok(Run {
+        id: row.take()?,
+        session: row.take()?,
+        seq: row.take()?,
+        status: RunStatus::from_code(row.take()?).ok_or(StoreError::Damaged("a run has no known status"))?,
+        epoch: row.take()?,
+        attempt: row.take()?,
+        request: RunRequest {
+            source_plugin: row.take()?,
+            source_kind: row.take()?,
+            actor: row.take()?,
+            input: from_json(&row.take::<String>()?)?,
+            metadata: from_json(&row.take::<String>()?)?,
+            reply_targets: from_json(&row.take::<String>()?)?,
+        },
+        submitted_ms: row.take()?,
+        started_ms: row.take()?,
+        finished_ms: row.take()?,
+        error: match (row.take::<Option<String>>()?, row.take::<Option<String>>()?) {
+            (Some(code), detail) => Some(RunError { code, detail: detail.unwrap_or_default() }),
+            (None, _) => None,
+        },
+    })
+}
+
+fn json(value: &impl serde::Serialize) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|_| StoreError::Damaged("a run's content cannot be written as JSON"))
+}
+
+fn from_json<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
+    serde_json::from_str(text).map_err(|_| StoreError::Damaged("a run's content is not the JSON that was written"))
+}

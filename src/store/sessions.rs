@@ -1,0 +1,96 @@
+//! Sessions, as their readers see them. Claims and fences are in [`super::heads`].
+
+use std::collections::HashSet;
+
+use serde::Serialize;
+
+use super::{
+    Store, StoreError, only,
+    sql::{Query, Row},
+    writer::Tx,
+};
+use crate::model::ids::SessionId;
+
+/// A session as stored.
+#[derive(Clone, Debug)]
+pub struct Session {
+    /// Its id.
+    pub id: SessionId,
+    /// Whether it has work.
+    pub state: SessionState,
+    /// Runs that wait.
+    pub queued: i64,
+    /// The place of its newest run.
+    pub last_seq: i64,
+    /// When it was made.
+    pub created_ms: i64,
+    /// When it last changed.
+    pub updated_ms: i64,
+}
+
+/// Whether a session has work. The numbers are what the store keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SessionState {
+    /// No run waits or is active.
+    Idle,
+    /// A run waits for a worker.
+    Ready,
+    /// A run is active.
+    Busy,
+}
+
+const COLUMNS: &str = "SELECT id, state, queued, last_seq, created_ms, updated_ms FROM sessions";
+
+fn read(mut row: Row) -> Result<Session, StoreError> {
+    Ok(Session {
+        id: row.take()?,
+        state: match row.take::<i64>()? {
+            0 => SessionState::Idle,
+            1 => SessionState::Ready,
+            2 => SessionState::Busy,
+            _ => return Err(StoreError::Damaged("a session is in no known state")),
+        },
+        queued: row.take()?,
+        last_seq: row.take()?,
+        created_ms: row.take()?,
+        updated_ms: row.take()?,
+    })
+}
+
+/// One session.
+pub async fn get(store: &Store, id: &SessionId) -> Result<Option<Session>, StoreError> {
+    let rows = store.read(Query::new(format!("{COLUMNS} WHERE id = ?")).bind(id)).await?;
+    rows.into_iter().next().map(read).transpose()
+}
+
+/// Sessions after `after` in the order of their ids.
+pub async fn list(store: &Store, after: Option<&str>, limit: i64) -> Result<Vec<Session>, StoreError> {
+    let query = Query::new(format!("{COLUMNS} WHERE id > ? ORDER BY id LIMIT ?"));
+    store.read(query.bind(after.unwrap_or_default()).bind(limit)).await?.into_iter().map(read).collect()
+}
+
+/// How many there are.
+pub async fn count(store: &Store) -> Result<i64, StoreError> {
+    only(store.read(Query::new("SELECT COUNT(*) FROM sessions")).await?)?.take()
+}
+
+/// Which of `ids` exist, in the writer's view.
+pub async fn existing(tx: &mut Tx<'_>, ids: &[&SessionId]) -> Result<HashSet<SessionId>, StoreError> {
+    let mut found = HashSet::new();
+    for chunk in ids.chunks(64) {
+        for mut row in tx.fetch(Query::within("SELECT id FROM sessions WHERE id IN", chunk.iter().copied(), "")).await? {
+            found.insert(row.take()?);
+        }
+    }
+    Ok(found)
+}
+
+/// Makes an idle session; an existing one is left as it is.
+pub async fn insert_idle(tx: &mut Tx<'_>, id: &SessionId, now_ms: i64) -> Result<(), StoreError> {
+    let query = Query::new(
+        "INSERT INTO sessions (id, state, ready_at, epoch, queued, last_seq, created_ms, updated_ms) \
+         VALUES (?, 0, ?, 0, 0, 0, ?, ?) ON CONFLICT (id) DO NOTHING",
+    );
+    tx.execute(query.bind(id).bind(now_ms).bind(now_ms).bind(now_ms)).await.map(drop)
+}

@@ -1,0 +1,259 @@
+//! The one writer: groups whatever is waiting into one commit.
+//!
+//! The flush of a commit costs more than the rows in it, so the previous flush is the batching window: commands that
+//! arrive meanwhile share the next one, and a lonely command does not wait. Commands of one type are applied together,
+//! under a savepoint; when that fails each is tried alone under a savepoint of its own, so that a bad one cannot fail
+//! its neighbours. Callers hear after the commit, never before.
+
+use std::{future::Future, sync::Arc};
+
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+
+use super::{
+    StoreError, StoreSettings,
+    sql::{Connection, Dialect, Query, Row},
+};
+
+mod group;
+
+use group::{Batch, Job};
+
+/// How often a transaction is tried that PostgreSQL breaks off because two of them wait for each other. Locks are taken in
+/// one order within a statement, not over all statements of a transaction, so it happens and helps to try again.
+const DEADLOCK_TRIES: u32 = 20;
+
+/// SQLite's result code for a disk without room.
+const SQLITE_FULL: &str = "13";
+
+/// A write. Values in, reply out; decided and applied inside the writer's transaction.
+pub trait Command: Send + Sync + Sized + 'static {
+    /// What the caller hears once the write is durable. Refusals are replies too: a command that refuses writes nothing.
+    type Reply: Send + 'static;
+
+    /// Applies commands of this type that share a commit, in order, and returns a reply for each. Called with several
+    /// at once where several wait, and again with one alone when that failed. Awaits nothing but `tx`.
+    fn apply(batch: &[Self], tx: &mut Tx<'_>) -> impl Future<Output = Result<Vec<Self::Reply>, StoreError>> + Send;
+}
+
+/// The transaction that commands write to.
+pub struct Tx<'c> {
+    connection: &'c mut Connection,
+    wake: Wake,
+}
+
+/// Whom to wake after the commit.
+#[derive(Clone, Copy, Default)]
+struct Wake {
+    runs: bool,
+    deliveries: bool,
+}
+
+impl<'c> Tx<'c> {
+    /// Runs a statement that answers with rows.
+    pub async fn fetch(&mut self, query: Query) -> Result<Vec<Row>, StoreError> {
+        self.connection.fetch(query).await
+    }
+
+    /// Runs a statement and says how many rows it changed.
+    pub async fn execute(&mut self, query: Query) -> Result<u64, StoreError> {
+        self.connection.execute(query).await
+    }
+
+    /// Which database this is.
+    pub fn dialect(&self) -> Dialect {
+        self.connection.dialect()
+    }
+
+    /// Wakes workers after the commit: a session may be ready.
+    pub fn wake_runs(&mut self) {
+        self.wake.runs = true;
+    }
+
+    /// Wakes the dispatcher after the commit: a lane may be ready.
+    pub fn wake_deliveries(&mut self) {
+        self.wake.deliveries = true;
+    }
+
+    async fn run(&mut self, text: &'static str) -> Result<(), StoreError> {
+        self.execute(Query::new(text)).await.map(drop)
+    }
+}
+
+/// Hints that a commit made work ready. A hint can be lost; the rows are the truth and are looked at now and then.
+#[derive(Default)]
+pub struct Wakes {
+    /// A session may be ready.
+    pub runs: Notify,
+    /// A lane may be ready.
+    pub deliveries: Notify,
+}
+
+/// A handle to the writer. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Writer {
+    queue: mpsc::Sender<Order>,
+    wakes: Arc<Wakes>,
+    failed: watch::Receiver<bool>,
+}
+
+enum Order {
+    Run(Job),
+    Close(oneshot::Sender<()>),
+}
+
+impl Writer {
+    pub(super) fn start(connection: Connection, settings: &StoreSettings) -> Self {
+        let (queue, orders) = mpsc::channel(settings.queue_length.max(1));
+        let (failed_tx, failed) = watch::channel(false);
+        let wakes = Arc::new(Wakes::default());
+        let task = Task {
+            connection,
+            orders,
+            wakes: Arc::clone(&wakes),
+            failed: failed_tx,
+            most: settings.commands_per_commit.max(1),
+        };
+        tokio::spawn(task.run());
+        Self { queue, wakes, failed }
+    }
+
+    pub(super) async fn submit<C: Command>(&self, command: C) -> Result<C::Reply, StoreError> {
+        let (job, reply) = group::job(command);
+        self.queue.try_send(Order::Run(job)).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => StoreError::Overloaded,
+            mpsc::error::TrySendError::Closed(_) => stopped(),
+        })?;
+        reply.await.unwrap_or_else(|_| Err(stopped()))
+    }
+
+    pub(super) fn wakes(&self) -> &Wakes {
+        &self.wakes
+    }
+
+    pub(super) async fn failed(&self) {
+        let mut failed = self.failed.clone();
+        if failed.wait_for(|failed| *failed).await.is_err() {
+            // The writer was closed in order: it can no longer fail.
+            std::future::pending::<()>().await;
+        }
+    }
+
+    pub(super) async fn close(&self) {
+        let (done, closed) = oneshot::channel();
+        if self.queue.send(Order::Close(done)).await.is_ok() {
+            closed.await.ok();
+        }
+    }
+}
+
+fn stopped() -> StoreError {
+    StoreError::Unavailable("the writer has stopped".to_owned())
+}
+
+struct Task {
+    connection: Connection,
+    orders: mpsc::Receiver<Order>,
+    wakes: Arc<Wakes>,
+    failed: watch::Sender<bool>,
+    most: usize,
+}
+
+impl Task {
+    async fn run(mut self) {
+        let closing = loop {
+            let Some(first) = self.orders.recv().await else { break None };
+            let (jobs, closing) = self.collect(first);
+            if let Err(error) = self.commit(jobs).await {
+                tracing::error!(%error, "the store failed to commit; the daemon stops so that what is durable is read back");
+                self.failed.send_replace(true);
+                return;
+            }
+            if closing.is_some() {
+                break closing;
+            }
+        };
+        if let Err(error) = super::close(self.connection).await {
+            tracing::warn!(%error, "the store did not close cleanly");
+        }
+        if let Some(done) = closing {
+            done.send(()).ok();
+        }
+    }
+
+    /// Takes what is waiting, without waiting for more.
+    fn collect(&mut self, first: Order) -> (Vec<Job>, Option<oneshot::Sender<()>>) {
+        let mut jobs = Vec::new();
+        let mut next = Some(first);
+        while let Some(order) = next {
+            match order {
+                Order::Run(job) => jobs.push(job),
+                Order::Close(done) => return (jobs, Some(done)),
+            }
+            next = if jobs.len() < self.most { self.orders.try_recv().ok() } else { None };
+        }
+        (jobs, None)
+    }
+
+    /// One transaction for all of `jobs`. An error means that the disk or the connection cannot be trusted any more.
+    async fn commit(&mut self, jobs: Vec<Job>) -> Result<(), StoreError> {
+        if jobs.is_empty() {
+            return Ok(());
+        }
+        let mut batches = group::by_type(jobs);
+        let mut tries = 1;
+        let done = loop {
+            match self.try_commit(&mut batches).await {
+                Err(error) if group::is_deadlock(&error) && tries < DEADLOCK_TRIES => {
+                    tracing::debug!(tries, "a transaction waited for another one that waited for it; it is tried again");
+                    self.connection.execute(Query::new("ROLLBACK")).await?;
+                    tries += 1;
+                }
+                done => break done,
+            }
+        };
+        match done {
+            Ok(wake) => {
+                batches.into_iter().for_each(|batch| batch.answer(None));
+                self.wake(wake);
+                Ok(())
+            }
+            Err(error) => self.recover(error, batches).await,
+        }
+    }
+
+    async fn try_commit(&mut self, batches: &mut [Box<dyn Batch>]) -> Result<Wake, StoreError> {
+        let begin = self.connection.dialect().begin();
+        let mut tx = Tx { connection: &mut self.connection, wake: Wake::default() };
+        tx.run(begin).await?;
+        for batch in batches {
+            batch.apply(&mut tx).await?;
+        }
+        tx.run("COMMIT").await?;
+        Ok(tx.wake)
+    }
+
+    fn wake(&self, wake: Wake) {
+        if wake.runs {
+            self.wakes.runs.notify_waiters();
+        }
+        if wake.deliveries {
+            self.wakes.deliveries.notify_waiters();
+        }
+    }
+
+    /// Nothing of the transaction is durable: says so to every caller. A full disk is survived, because the rollback
+    /// tells; anything else ends the writer.
+    async fn recover(&mut self, error: StoreError, batches: Vec<Box<dyn Batch>>) -> Result<(), StoreError> {
+        let text = error.to_string();
+        batches.into_iter().for_each(|batch| batch.answer(Some(&text)));
+        let full = matches!(&error, StoreError::Database(sqlx::Error::Database(inner)) if inner.code().as_deref() == Some(SQLITE_FULL));
+        // The database may have rolled back by itself; then this one fails and changes nothing.
+        self.connection.execute(Query::new("ROLLBACK")).await.ok();
+        if full {
+            tracing::error!(%error, "the disk is full; events are refused until there is room");
+            Ok(())
+        } else {
+            Err(error)
+        }
+    }
+}
