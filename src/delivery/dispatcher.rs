@@ -1,0 +1,140 @@
+//! The loop that sends: leases lanes as workers are free, one delivery at a time in each.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    DeliverySettings,
+    backoff::{self},
+    http::{HttpTarget, Sent},
+    settle::Settle,
+    take::{Reclaim, Take},
+};
+use crate::{
+    clock::Clock,
+    egress::Egress,
+    model::delivery::{Delivery, DeliveryStatus},
+    store::{Store, StoreError, deliveries::Settlement},
+};
+
+/// What lease owners of dispatchers begin with.
+const FAMILY: &str = "dispatcher:";
+
+/// Sends deliveries until it is told to stop.
+pub struct Dispatcher {
+    store: Store,
+    egress: Arc<Egress>,
+    clock: Clock,
+    settings: DeliverySettings,
+    owner: String,
+}
+
+impl Dispatcher {
+    /// A dispatcher of the process `instance`.
+    pub fn new(store: Store, egress: Arc<Egress>, clock: Clock, settings: DeliverySettings, instance: &str) -> Arc<Self> {
+        Arc::new(Self { store, egress, clock, settings, owner: format!("{FAMILY}{instance}") })
+    }
+
+    /// Runs until `stop`; then lets what is under way end. What a former process was sending is taken up first.
+    pub async fn run(self: Arc<Self>, stop: CancellationToken) -> Result<(), StoreError> {
+        let former = Some((FAMILY.to_owned(), self.owner.clone()));
+        self.store.write(Reclaim { now_ms: self.clock.now_ms(), former }).await?;
+        let places = Arc::new(Semaphore::new(self.settings.workers.max(1)));
+        let under_way = TaskTracker::new();
+        while !stop.is_cancelled() {
+            let woken = self.store.wakes().deliveries.notified();
+            tokio::pin!(woken);
+            // Registered before looking, so that a wake-up in between is not lost.
+            woken.as_mut().enable();
+            let sent = self.send_some(&places, &under_way).await?;
+            if sent == 0 {
+                tokio::select! {
+                    () = woken => {}
+                    () = tokio::time::sleep(Duration::from_millis(self.settings.poll_interval_ms)) => self.reclaim().await?,
+                    () = stop.cancelled() => {}
+                }
+            }
+        }
+        under_way.close();
+        under_way.wait().await;
+        Ok(())
+    }
+
+    async fn reclaim(&self) -> Result<(), StoreError> {
+        let reclaimed = self.store.write(Reclaim { now_ms: self.clock.now_ms(), former: None }).await?;
+        if reclaimed > 0 {
+            tracing::warn!(lanes = reclaimed, "{reclaimed} lanes were held past their lease; their deliveries wait again");
+        }
+        Ok(())
+    }
+
+    /// Leases as many lanes as there are free workers.
+    async fn send_some(self: &Arc<Self>, places: &Arc<Semaphore>, under_way: &TaskTracker) -> Result<usize, StoreError> {
+        // At least one place, so that the loop waits for a worker rather than for a wake-up.
+        let Ok(first) = Arc::clone(places).acquire_owned().await else { return Ok(0) };
+        let mut free = vec![first];
+        while let Ok(place) = Arc::clone(places).try_acquire_owned() {
+            free.push(place);
+        }
+        let take = Take {
+            owner: self.owner.clone(),
+            limit: i64::try_from(free.len()).unwrap_or(i64::MAX),
+            lease_ms: self.settings.lease_ms,
+            now_ms: self.clock.now_ms(),
+        };
+        let taken = self.store.write(take).await?;
+        let count = taken.len();
+        for (delivery, place) in taken.into_iter().zip(free) {
+            under_way.spawn(Arc::clone(self).send(delivery, place));
+        }
+        Ok(count)
+    }
+
+    async fn send(self: Arc<Self>, delivery: Delivery, place: OwnedSemaphorePermit) {
+        let sent = match delivery.target.plugin.as_str() {
+            "http" => match HttpTarget::parse(&delivery.target.address) {
+                Ok(target) => target.send(&self.egress, &delivery).await,
+                Err(reason) => dead("invalid_target", reason),
+            },
+            other => dead("unknown_plugin", format!("no plugin named `{other}` delivers")),
+        };
+        let settlement = self.settlement(&delivery, sent);
+        let (id, attempt, status) = (delivery.id, delivery.attempt, settlement.status);
+        let now_ms = self.clock.now_ms();
+        match self.store.write(Settle { delivery, settlement, now_ms }).await {
+            Ok(true) => tracing::debug!(delivery = %id, attempt, ?status, "delivery {id} settled"),
+            Ok(false) => tracing::warn!(delivery = %id, "delivery {id} was taken over before it was settled"),
+            Err(error) => tracing::error!(delivery = %id, %error, "delivery {id} could not be settled; it is tried again after its lease"),
+        }
+        drop(place);
+    }
+
+    /// Turns an answer into the row's next state.
+    fn settlement(&self, delivery: &Delivery, sent: Sent) -> Settlement {
+        let ended = |status, error| Settlement { status, uncounted: 0, next_ms: None, error, platform_ref: None };
+        match sent {
+            Sent::Delivered => ended(DeliveryStatus::Delivered, None),
+            Sent::Dead { code, detail } => ended(DeliveryStatus::Dead, Some((code, detail))),
+            Sent::Retry { code, detail, counts, .. } if counts && delivery.attempt >= self.settings.backoff.max_attempts => {
+                ended(DeliveryStatus::Dead, Some((code, format!("{detail} (attempt {}, the last)", delivery.attempt))))
+            }
+            Sent::Retry { code, detail, after_ms, counts } => {
+                let own = backoff::delay_ms(&self.settings.backoff, delivery.attempt, rand::random());
+                let wait = after_ms.unwrap_or(own);
+                Settlement {
+                    status: DeliveryStatus::Pending,
+                    uncounted: i64::from(!counts),
+                    next_ms: Some(self.clock.now_ms() + wait),
+                    error: Some((code, detail)),
+                    platform_ref: None,
+                }
+            }
+        }
+    }
+}
+
+fn dead(code: &str, detail: String) -> Sent {
+    Sent::Dead { code: code.to_owned(), detail }
+}

@@ -1,0 +1,116 @@
+//! The loop that performs runs inside the daemon: claim some, answer them side by side, finish each.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::Executor;
+use crate::{
+    clock::Clock,
+    model::run::Run,
+    outputs::finish::{End, Finish, Finished},
+    queue::{
+        QueueSettings,
+        claim::{Claim, ClaimedRun},
+        hold::{Heartbeat, Held},
+    },
+    store::{Store, StoreError, runs::Fence},
+};
+
+/// What lease owners of the daemon's own workers begin with.
+pub const FAMILY: &str = "daemon:";
+
+/// Runs performed at once.
+const CONCURRENCY: usize = 64;
+
+/// Performs runs until it is told to stop.
+pub struct Worker {
+    store: Store,
+    clock: Clock,
+    settings: QueueSettings,
+    owner: String,
+    executor: Arc<dyn Executor>,
+}
+
+impl Worker {
+    /// A worker that holds its leases as `owner`.
+    pub fn new(store: Store, clock: Clock, settings: QueueSettings, owner: String, executor: Arc<dyn Executor>) -> Arc<Self> {
+        Arc::new(Self { store, clock, settings, owner, executor })
+    }
+
+    /// Runs until `stop`; then lets what is under way end.
+    pub async fn run(self: Arc<Self>, stop: CancellationToken) -> Result<(), StoreError> {
+        let places = Arc::new(Semaphore::new(CONCURRENCY));
+        let under_way = TaskTracker::new();
+        while !stop.is_cancelled() {
+            let woken = self.store.wakes().runs.notified();
+            tokio::pin!(woken);
+            // Registered before looking, so that a wake-up in between is not lost.
+            woken.as_mut().enable();
+            if self.perform_some(&places, &under_way).await? == 0 {
+                tokio::select! {
+                    () = woken => {}
+                    () = tokio::time::sleep(Duration::from_millis(self.settings.poll_interval_ms)) => {}
+                    () = stop.cancelled() => {}
+                }
+            }
+        }
+        under_way.close();
+        under_way.wait().await;
+        Ok(())
+    }
+
+    async fn perform_some(self: &Arc<Self>, places: &Arc<Semaphore>, under_way: &TaskTracker) -> Result<usize, StoreError> {
+        let Ok(first) = Arc::clone(places).acquire_owned().await else { return Ok(0) };
+        let mut free = vec![first];
+        while let Ok(place) = Arc::clone(places).try_acquire_owned() {
+            free.push(place);
+        }
+        let claim = Claim {
+            owner: self.owner.clone(),
+            limit: i64::try_from(free.len()).unwrap_or(i64::MAX),
+            lease_ms: self.settings.default_lease_ms,
+            now_ms: self.clock.now_ms(),
+        };
+        let claimed = self.store.write(claim).await?;
+        let count = claimed.len();
+        for (ClaimedRun { run, .. }, place) in claimed.into_iter().zip(free) {
+            under_way.spawn(Arc::clone(self).attempt(run, place));
+        }
+        Ok(count)
+    }
+
+    async fn attempt(self: Arc<Self>, run: Run, place: OwnedSemaphorePermit) {
+        let fence = Fence { run: run.id, epoch: run.epoch };
+        let end = tokio::select! {
+            answer = self.executor.perform(&run) => match answer {
+                Ok(outputs) => End::Completed(outputs),
+                Err(error) => End::Failed(error),
+            },
+            () = self.hold(fence) => {
+                tracing::warn!(run = %run.id, "run {} lost its lease; its attempt was dropped", run.id);
+                return;
+            }
+        };
+        match self.store.write(Finish { fence, end, clock: self.clock.clone() }).await {
+            Ok(Finished::Done(_)) => {}
+            Ok(Finished::Lost) => tracing::warn!(run = %run.id, "run {} was taken over before it ended", run.id),
+            Ok(Finished::TooMany) => tracing::error!(run = %run.id, "run {} said more than a run may", run.id),
+            Err(error) => tracing::error!(run = %run.id, %error, "run {} could not be finished; it is taken up again after its lease", run.id),
+        }
+        drop(place);
+    }
+
+    /// Renews the lease for as long as the run goes on; returns when it was lost.
+    async fn hold(&self, fence: Fence) {
+        let beat = Duration::from_millis(u64::try_from(self.settings.default_lease_ms / 6).unwrap_or(1).max(1));
+        loop {
+            tokio::time::sleep(beat).await;
+            let until_ms = self.clock.now_ms() + self.settings.default_lease_ms;
+            if let Ok(Held::Lost) = self.store.write(Heartbeat { fence, until_ms }).await {
+                return;
+            }
+        }
+    }
+}

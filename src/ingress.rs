@@ -1,0 +1,13 @@
+//! Stage 1: what arrives becomes an accepted event, once.
+//!
+//! A request passes admission ([`admission`]), the connector's verification recipes ([`verify`]) and its plugin; the
+//! events that come back are prepared ([`prepare`]) and made durable ([`accept`], transaction 1). Only then is the
+//! caller answered.
+
+pub mod accept;
+pub mod admission;
+pub mod http;
+pub mod prepare;
+pub mod rate;
+pub mod routes;
+pub mod verify;

@@ -1,0 +1,321 @@
+//! Transaction 1, accept: receipt, session and bindings, queued run, and the plugin's effects, all or nothing.
+//!
+//! Everything is decided before anything is written, so a refusal leaves no trace. Commands that wait together are
+//! decided in arrival order, each seeing what those before it will write.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::{
+    connectors::Effect,
+    model::{
+        ids::{RunId, SessionId},
+        run::{Run, RunRequest, RunStatus},
+    },
+    sessions::placement::{Placement, Unplaced},
+    store::{
+        StoreError,
+        assets::{self, NewAsset},
+        bindings,
+        heads::{self, Line, Tail},
+        key_values,
+        receipts::{self, NewReceipt, Receipt, ReceiptKey},
+        runs, sessions,
+        writer::{Command, Tx},
+    },
+};
+
+/// Events to make durable together, with the effects of the call that made them.
+#[derive(Debug)]
+pub struct Accept {
+    /// The connector whose state the effects change, as `kind/name`.
+    pub source: String,
+    /// In arrival order.
+    pub entries: Vec<Entry>,
+    /// Applied in order, unless every entry is a duplicate: then they were applied before.
+    pub effects: Vec<Effect>,
+    /// When, in milliseconds since 1970.
+    pub now_ms: i64,
+}
+
+/// One event, ready.
+#[derive(Debug)]
+pub struct Entry {
+    /// The id of the run that it becomes.
+    pub run: RunId,
+    /// What tells it from other events; absent when every call is a new event.
+    pub key: Option<Key>,
+    /// How its session is found.
+    pub placement: Placement,
+    /// What the run is made from.
+    pub request: RunRequest,
+    /// Files that came along.
+    pub assets: Vec<NewAsset>,
+}
+
+/// What tells an event from others, and a replay from a conflict.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// The receipt's key.
+    pub receipt: ReceiptKey,
+    /// SHA-256 of the event's fingerprint.
+    pub fingerprint: [u8; 32],
+}
+
+/// What became of one event.
+#[derive(Clone, Debug)]
+pub enum Accepted {
+    /// It is a new run; so many runs of its session wait before it.
+    Fresh(Box<Run>, i64),
+    /// It was accepted before, as this run.
+    Duplicate(RunId),
+}
+
+/// Why a command was refused. Nothing was written.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Refused {
+    /// The key was used for another payload.
+    #[error("this idempotency key was accepted before with a different payload: send a new key, or the same payload")]
+    Conflict,
+    /// No session by this name, and the connector may not make one.
+    #[error("session `{0}` does not exist and session_policy.create_if_missing is false: create it, or allow the connector to")]
+    UnknownSession(SessionId),
+    /// No place for it.
+    #[error(transparent)]
+    Unplaced(#[from] Unplaced),
+    /// It refers to a file that is not there.
+    #[error("asset `{0}` does not exist")]
+    UnknownAsset(String),
+}
+
+impl Command for Accept {
+    type Reply = Result<Vec<Accepted>, Refused>;
+
+    async fn apply(batch: &[Self], tx: &mut Tx<'_>) -> Result<Vec<Self::Reply>, StoreError> {
+        let mut known = Known::read(batch, tx).await?;
+        let decisions: Vec<_> = batch.iter().map(|command| known.decide(command)).collect();
+        let mut written = write(batch, &decisions, tx).await?;
+        let mut replies = Vec::with_capacity(batch.len());
+        for (command, decision) in batch.iter().zip(decisions) {
+            replies.push(match decision {
+                Ok(fates) => Ok(reply(command, fates, &mut written)?),
+                Err(refused) => Err(refused),
+            });
+        }
+        Ok(replies)
+    }
+}
+
+/// What an entry will become.
+enum Fate {
+    Fresh { session: SessionId, newly_bound: Vec<String> },
+    Duplicate(RunId),
+}
+
+type Decision = Result<Vec<Fate>, Refused>;
+
+/// The rows that decisions rest on, and what earlier commands of the batch add to them.
+struct Known {
+    receipts: HashMap<Vec<u8>, Receipt>,
+    bindings: HashMap<String, SessionId>,
+    sessions: HashSet<SessionId>,
+    assets: HashSet<String>,
+}
+
+impl Known {
+    async fn read(batch: &[Accept], tx: &mut Tx<'_>) -> Result<Self, StoreError> {
+        let entries = || batch.iter().flat_map(|command| &command.entries);
+        let keys: Vec<ReceiptKey> = entries().filter_map(|entry| Some(entry.key.as_ref()?.receipt)).collect();
+        let receipts = receipts::find_by_keys(tx, &keys).await?;
+        let binding_keys: Vec<&str> =
+            entries().flat_map(|entry| &entry.placement.binding_keys).map(String::as_str).collect();
+        let bindings = bindings::find_by_keys(tx, &binding_keys).await?;
+        let asset_ids: Vec<&str> = entries().flat_map(|entry| entry.referenced_assets()).collect();
+        let assets = assets::existing(tx, &asset_ids).await?;
+        let wary = entries().filter(|entry| !entry.placement.create);
+        let wanted: Vec<&SessionId> = wary
+            .flat_map(|entry| {
+                let bound = entry.placement.binding_keys.iter().filter_map(|key| bindings.get(key));
+                bound.chain(&entry.placement.chosen).chain(&entry.placement.natural)
+            })
+            .collect();
+        let sessions = sessions::existing(tx, &wanted).await?;
+        Ok(Self { receipts, bindings, sessions, assets })
+    }
+
+    /// Decides one command and, when all of it is accepted, remembers what it will write.
+    fn decide(&mut self, command: &Accept) -> Decision {
+        let mut fates = Vec::with_capacity(command.entries.len());
+        let mut undo = Vec::new();
+        for entry in &command.entries {
+            match self.decide_entry(entry) {
+                Ok(fate) => {
+                    self.remember(entry, &fate);
+                    undo.push(entry);
+                    fates.push(fate);
+                }
+                Err(refused) => {
+                    undo.into_iter().zip(&fates).for_each(|(entry, fate)| self.forget(entry, fate));
+                    return Err(refused);
+                }
+            }
+        }
+        Ok(fates)
+    }
+
+    fn decide_entry(&self, entry: &Entry) -> Result<Fate, Refused> {
+        if let Some(key) = &entry.key
+            && let Some(receipt) = self.receipts.get(key.receipt.as_slice())
+        {
+            let same = receipt.fingerprint == key.fingerprint;
+            return if same { Ok(Fate::Duplicate(receipt.run)) } else { Err(Refused::Conflict) };
+        }
+        if let Some(missing) = entry.referenced_assets().find(|id| !self.assets.contains(*id)) {
+            return Err(Refused::UnknownAsset(missing.to_owned()));
+        }
+        let place = entry.placement.decide(&self.bindings)?;
+        if !entry.placement.create && !self.sessions.contains(&place.session) {
+            return Err(Refused::UnknownSession(place.session));
+        }
+        Ok(Fate::Fresh { session: place.session, newly_bound: place.newly_bound })
+    }
+
+    fn remember(&mut self, entry: &Entry, fate: &Fate) {
+        let Fate::Fresh { session, newly_bound } = fate else { return };
+        if let Some(key) = &entry.key {
+            let receipt = Receipt { fingerprint: key.fingerprint.to_vec(), run: entry.run };
+            self.receipts.insert(key.receipt.to_vec(), receipt);
+        }
+        self.bindings.extend(newly_bound.iter().map(|key| (key.clone(), session.clone())));
+    }
+
+    fn forget(&mut self, entry: &Entry, fate: &Fate) {
+        let Fate::Fresh { newly_bound, .. } = fate else { return };
+        if let Some(key) = &entry.key {
+            self.receipts.remove(key.receipt.as_slice());
+        }
+        newly_bound.iter().for_each(|key| drop(self.bindings.remove(key)));
+    }
+}
+
+impl Entry {
+    /// Files that it refers to and did not bring along.
+    fn referenced_assets(&self) -> impl Iterator<Item = &str> {
+        use crate::model::run::RunInput;
+        self.request.input.iter().filter_map(|part| match part {
+            RunInput::Asset { asset_id, .. } if !self.assets.iter().any(|asset| asset.id == *asset_id) => {
+                Some(asset_id.as_str())
+            }
+            _ => None,
+        })
+    }
+}
+
+/// New runs, each with how many runs of its session wait before it.
+type Written = HashMap<RunId, (Run, i64)>;
+
+/// Writes what was decided, a statement for each table.
+async fn write(batch: &[Accept], decisions: &[Decision], tx: &mut Tx<'_>) -> Result<Written, StoreError> {
+    let Some(now_ms) = batch.first().map(|command| command.now_ms) else { return Ok(Written::new()) };
+    let accepted = || batch.iter().zip(decisions).filter_map(|(command, decision)| Some((command, decision.as_ref().ok()?)));
+    let fresh: Vec<(&Entry, &SessionId, &Vec<String>)> = accepted()
+        .flat_map(|(command, fates)| command.entries.iter().zip(fates))
+        .filter_map(|(entry, fate)| match fate {
+            Fate::Fresh { session, newly_bound } => Some((entry, session, newly_bound)),
+            Fate::Duplicate(_) => None,
+        })
+        .collect();
+    for asset in fresh.iter().flat_map(|(entry, ..)| &entry.assets) {
+        assets::insert(tx, asset, now_ms).await?;
+    }
+    let tails = heads::extend(tx, Line::Sessions, &per_session(&fresh), now_ms).await?;
+    let written = insert_runs(tx, &fresh, &tails, now_ms).await?;
+    let receipts: Vec<NewReceipt> = fresh
+        .iter()
+        .filter_map(|(entry, ..)| {
+            let key = entry.key.as_ref()?;
+            Some(NewReceipt { key: key.receipt, fingerprint: key.fingerprint, run: entry.run })
+        })
+        .collect();
+    receipts::insert(tx, &receipts, now_ms).await?;
+    let bound: Vec<(&str, &SessionId)> =
+        fresh.iter().flat_map(|(_, session, keys)| keys.iter().map(move |key| (key.as_str(), *session))).collect();
+    bindings::insert(tx, &bound).await?;
+    for (command, fates) in accepted() {
+        let replayed = !fates.is_empty() && fates.iter().all(|fate| matches!(fate, Fate::Duplicate(_)));
+        if !replayed {
+            write_effects(tx, command).await?;
+        }
+    }
+    if !fresh.is_empty() {
+        tx.wake_runs();
+    }
+    Ok(written)
+}
+
+fn per_session<'a>(fresh: &[(&Entry, &'a SessionId, &Vec<String>)]) -> Vec<(&'a str, i64)> {
+    let mut counts: HashMap<&str, i64> = HashMap::new();
+    fresh.iter().for_each(|(_, session, _)| *counts.entry(session.as_str()).or_default() += 1);
+    let mut counts: Vec<_> = counts.into_iter().collect();
+    // Rows are locked in one order everywhere, so that two daemons cannot wait for each other.
+    counts.sort_unstable();
+    counts
+}
+
+async fn insert_runs(
+    tx: &mut Tx<'_>,
+    fresh: &[(&Entry, &SessionId, &Vec<String>)],
+    tails: &HashMap<String, Tail>,
+    now_ms: i64,
+) -> Result<Written, StoreError> {
+    let mut left: HashMap<&str, i64> = per_session(fresh).into_iter().collect();
+    let mut new_runs = Vec::with_capacity(fresh.len());
+    let mut before = Vec::with_capacity(fresh.len());
+    for (entry, session, _) in fresh {
+        let tail = tails.get(session.as_str()).ok_or(StoreError::Damaged("a session that was extended is not there"))?;
+        let left = left.entry(session.as_str()).or_default();
+        *left -= 1;
+        new_runs.push(new_run(entry, session, tail.last_seq - *left, now_ms));
+        before.push(tail.queued - 1 - *left);
+    }
+    runs::insert(tx, &new_runs).await?;
+    Ok(new_runs.into_iter().zip(before).map(|(run, before)| (run.id, (run, before))).collect())
+}
+
+fn new_run(entry: &Entry, session: &SessionId, seq: i64, now_ms: i64) -> Run {
+    Run {
+        id: entry.run,
+        session: session.clone(),
+        seq,
+        status: RunStatus::Queued,
+        epoch: 0,
+        attempt: 0,
+        request: entry.request.clone(),
+        submitted_ms: now_ms,
+        started_ms: None,
+        finished_ms: None,
+        error: None,
+    }
+}
+
+async fn write_effects(tx: &mut Tx<'_>, command: &Accept) -> Result<(), StoreError> {
+    for effect in &command.effects {
+        match effect {
+            Effect::Set { key, value } => key_values::set(tx, &command.source, key, value).await?,
+            Effect::Delete { key } => key_values::delete(tx, &command.source, key).await?,
+        }
+    }
+    Ok(())
+}
+
+fn reply(command: &Accept, fates: Vec<Fate>, written: &mut Written) -> Result<Vec<Accepted>, StoreError> {
+    let entries = command.entries.iter().zip(fates);
+    entries
+        .map(|(entry, fate)| match fate {
+            Fate::Duplicate(run) => Ok(Accepted::Duplicate(run)),
+            Fate::Fresh { .. } => {
+                let (run, before) = written.remove(&entry.run).ok_or(StoreError::Damaged("an accepted run was not written"))?;
+                Ok(Accepted::Fresh(Box::new(run), before))
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,148 @@
+//! Events made ready for the writer: hashed, addressed, and with the host's own metadata. No I/O, so that none of this
+//! work is done inside the transaction.
+
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+use super::accept::{Entry, Key};
+use crate::{
+    clock::Clock,
+    connectors::Fault,
+    model::{
+        event::{Event, InputPart},
+        ids::{ConnectorId, SessionId},
+        run::{RunInput, RunRequest},
+        target::ReplyTarget,
+    },
+    sessions::placement::Placement,
+    store::assets::NewAsset,
+};
+
+/// What the host adds to events of one connector.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// Whose events they are.
+    pub connector: ConnectorId,
+    /// Where all of them go.
+    pub fixed_session: Option<SessionId>,
+    /// Whether unknown sessions are made.
+    pub create_sessions: bool,
+    /// Where outputs go when the event names no target.
+    pub default_reply_targets: Vec<ReplyTarget>,
+}
+
+/// Makes one event ready.
+pub fn prepare(rules: &Rules, event: Event, clock: &Clock) -> Result<Entry, Fault> {
+    if event.reply_route.is_some() {
+        return Err(contract("gave a reply route, but this host delivers to `http` targets only"));
+    }
+    let placement = Placement::new(&rules.connector, &event.session, event.binding_keys.clone())
+        .map_err(|error| contract(&format!("named an invalid session: {error}")))?
+        .fixed(rules.fixed_session.as_ref())
+        .creating(rules.create_sessions);
+    let key = event.key.as_deref().map(|key| Key {
+        receipt: receipt_key(&rules.connector.to_string(), key),
+        fingerprint: fingerprint(&event),
+    });
+    let (input, assets) = split_input(event.input);
+    let mut metadata = event.metadata;
+    if let (Some(text), Some(key)) = (event.key.as_deref(), &key) {
+        add_ingress_metadata(&mut metadata, &rules.connector, text, &key.fingerprint);
+    }
+    add_event_facts(&mut metadata, event.occurred_at_ms, event.intent, event.relation);
+    let reply_targets =
+        if event.reply_targets.is_empty() { rules.default_reply_targets.clone() } else { event.reply_targets };
+    let request = RunRequest {
+        source_plugin: rules.connector.kind.clone(),
+        source_kind: event.source_kind,
+        actor: event.actor,
+        input,
+        metadata,
+        reply_targets,
+    };
+    Ok(Entry { run: clock.run_id(), key, placement, request, assets })
+}
+
+/// The first 16 bytes of SHA-256 over source and key; the length keeps the two apart.
+pub fn receipt_key(source: &str, key: &str) -> [u8; 16] {
+    let mut hash = Sha256::new();
+    hash.update((source.len() as u64).to_be_bytes());
+    hash.update(source);
+    hash.update(key);
+    let mut short = [0; 16];
+    short.copy_from_slice(&hash.finalize()[..16]);
+    short
+}
+
+/// SHA-256 of the plugin's fingerprint text, or of the event itself.
+fn fingerprint(event: &Event) -> [u8; 32] {
+    match &event.fingerprint {
+        Some(text) => Sha256::digest(text).into(),
+        None => {
+            let inputs: Vec<Value> = event.input.iter().map(describe_input).collect();
+            let whole = json!([event.actor, event.source_kind, event.intent, event.relation, event.binding_keys, inputs, event.metadata]);
+            Sha256::digest(whole.to_string()).into()
+        }
+    }
+}
+
+fn describe_input(part: &InputPart) -> Value {
+    match part {
+        InputPart::Text(text) => json!(["text", text]),
+        InputPart::RemoteFile(file) => json!(["remote", file.locator]),
+        InputPart::InlineFile(file) => json!(["inline", file.name, file.media_type, hex::encode(Sha256::digest(&file.data))]),
+        InputPart::Asset(id) => json!(["asset", id]),
+    }
+}
+
+/// Turns a plugin's input into a run's; files that came along become assets.
+pub fn split_input(parts: Vec<InputPart>) -> (Vec<RunInput>, Vec<NewAsset>) {
+    let mut assets = Vec::new();
+    let input = parts
+        .into_iter()
+        .map(|part| match part {
+            InputPart::Text(text) => RunInput::Text { text },
+            InputPart::RemoteFile(file) => RunInput::RemoteFile(file),
+            InputPart::Asset(asset_id) => RunInput::Asset { asset_id, file_name: None, media_type: None },
+            InputPart::InlineFile(file) => {
+                let id = hex::encode(Sha256::digest(&file.data));
+                assets.push(NewAsset { id: id.clone(), media_type: file.media_type.clone(), data: file.data });
+                RunInput::Asset { asset_id: id, file_name: Some(file.name), media_type: Some(file.media_type) }
+            }
+        })
+        .collect();
+    (input, assets)
+}
+
+/// The four reserved keys (contract section 3.2), named after the kind.
+fn add_ingress_metadata(metadata: &mut Map<String, Value>, connector: &ConnectorId, key: &str, fingerprint: &[u8; 32]) {
+    let digest = hex::encode(Sha256::digest(key));
+    let kind = &connector.kind;
+    let ingress_key = format!("{kind}:{}:{}", connector.name, &digest[..32]);
+    metadata.insert("connector_ingress_key".to_owned(), ingress_key.clone().into());
+    metadata.insert(format!("{kind}_ingress_key"), ingress_key.into());
+    metadata.insert(format!("{kind}_ingress_key_sha256"), digest.into());
+    metadata.insert(format!("{kind}_ingress_fingerprint"), hex::encode(fingerprint).into());
+}
+
+/// What the event says of itself beyond its content, under names that start with `event_`.
+fn add_event_facts(
+    metadata: &mut Map<String, Value>,
+    occurred_at_ms: Option<u64>,
+    intent: Option<String>,
+    relation: Option<crate::model::event::Relation>,
+) {
+    if let Some(at) = occurred_at_ms {
+        metadata.insert("event_occurred_at_ms".to_owned(), at.into());
+    }
+    if let Some(intent) = intent {
+        metadata.insert("event_intent".to_owned(), intent.into());
+    }
+    if let Some(relation) = relation {
+        metadata.insert("event_relation".to_owned(), json!(relation));
+    }
+}
+
+fn contract(what: &str) -> Fault {
+    Fault::Contract(what.to_owned())
+}

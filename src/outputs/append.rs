@@ -1,0 +1,61 @@
+//! Outputs before the end of a run.
+
+use crate::{
+    model::{output::Output, run::RunStatus},
+    store::{
+        StoreError, outputs,
+        runs::{self, Fence},
+        writer::{Command, Tx},
+    },
+};
+
+/// The most outputs that one attempt may say.
+pub const MAX_OUTPUTS: i64 = 1_000;
+
+/// Adds outputs to a run that is active under this fence.
+#[derive(Clone, Debug)]
+pub struct Append {
+    /// Which run, under which epoch.
+    pub fence: Fence,
+    /// What was said.
+    pub outputs: Vec<Output>,
+    /// When.
+    pub now_ms: i64,
+}
+
+/// What became of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Appended {
+    /// They are stored; the attempt has said so many.
+    Total(i64),
+    /// The lease was lost; nothing was stored.
+    Lost,
+    /// The attempt has said too much; nothing was stored.
+    TooMany,
+}
+
+impl Command for Append {
+    type Reply = Appended;
+
+    async fn apply(batch: &[Self], tx: &mut Tx<'_>) -> Result<Vec<Appended>, StoreError> {
+        let mut replies = Vec::with_capacity(batch.len());
+        for append in batch {
+            replies.push(append_one(append, tx).await?);
+        }
+        Ok(replies)
+    }
+}
+
+async fn append_one(append: &Append, tx: &mut Tx<'_>) -> Result<Appended, StoreError> {
+    let run = runs::find(tx, append.fence.run).await?;
+    if !run.is_some_and(|run| run.status == RunStatus::Running && run.epoch == append.fence.epoch) {
+        return Ok(Appended::Lost);
+    }
+    let said = outputs::count(tx, append.fence).await?;
+    let total = said + i64::try_from(append.outputs.len()).unwrap_or(i64::MAX - MAX_OUTPUTS);
+    if total > MAX_OUTPUTS {
+        return Ok(Appended::TooMany);
+    }
+    outputs::append(tx, append.fence, said, &append.outputs, append.now_ms).await?;
+    Ok(Appended::Total(total))
+}

@@ -1,0 +1,62 @@
+//! Transaction 2, claim: sessions are leased, then the oldest run of each.
+
+use crate::{
+    model::run::Run,
+    store::{
+        StoreError,
+        heads::{self, Lease, Line},
+        runs,
+        writer::{Command, Tx},
+    },
+};
+
+/// Asks for work.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    /// Who will hold the leases.
+    pub owner: String,
+    /// The most runs to take.
+    pub limit: i64,
+    /// How long the leases last, in milliseconds.
+    pub lease_ms: i64,
+    /// Now.
+    pub now_ms: i64,
+}
+
+/// A run that is leased to whoever asked.
+#[derive(Clone, Debug)]
+pub struct ClaimedRun {
+    /// The run, as it is now.
+    pub run: Run,
+    /// When the lease ends.
+    pub lease_until_ms: i64,
+}
+
+impl Command for Claim {
+    type Reply = Vec<ClaimedRun>;
+
+    async fn apply(batch: &[Self], tx: &mut Tx<'_>) -> Result<Vec<Self::Reply>, StoreError> {
+        let mut replies = Vec::with_capacity(batch.len());
+        for claim in batch {
+            replies.push(claim_runs(claim, tx).await?);
+        }
+        Ok(replies)
+    }
+}
+
+async fn claim_runs(claim: &Claim, tx: &mut Tx<'_>) -> Result<Vec<ClaimedRun>, StoreError> {
+    let until_ms = claim.now_ms + claim.lease_ms;
+    let lease = Lease { owner: &claim.owner, now_ms: claim.now_ms, until_ms };
+    let mut claimed = Vec::new();
+    for head in heads::claim(tx, Line::Sessions, claim.limit, lease).await? {
+        match runs::take_oldest(tx, &head.id, head.epoch, claim.now_ms).await? {
+            Some(run) => claimed.push(ClaimedRun { run, lease_until_ms: until_ms }),
+            None => {
+                // The counter said that a run waits and none does: a bug, but no reason to hold the session.
+                tracing::error!(session = head.id, "session {} was ready without a queued run; released", head.id);
+                heads::release(tx, Line::Sessions, &head, claim.now_ms).await?;
+            }
+        }
+    }
+    Ok(claimed)
+}
