@@ -1,0 +1,181 @@
+//! Outbound HTTP through one guard: addresses are vetted where they are resolved, so that what was checked is what is
+//! connected to; no redirects, no proxies, bounded time and size.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use reqwest::{
+    Client, Request, Url,
+    dns::{Addrs, Name, Resolve, Resolving},
+    redirect::Policy,
+};
+use serde::Deserialize;
+
+pub mod address;
+
+use address::Reach;
+
+/// Bounds of outbound requests.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EgressSettings {
+    /// How long a connection may take to come about, in milliseconds.
+    pub connect_timeout_ms: u64,
+    /// How long a request may take in all, in milliseconds (contract section 6.5).
+    pub timeout_ms: u64,
+    /// How much of an answer's body is read, in bytes.
+    pub response_bytes: usize,
+    /// Connections kept open to one host.
+    pub idle_connections_per_host: usize,
+}
+
+impl Default for EgressSettings {
+    fn default() -> Self {
+        Self { connect_timeout_ms: 5_000, timeout_ms: 15_000, response_bytes: 64 * 1024, idle_connections_per_host: 32 }
+    }
+}
+
+/// Sends requests.
+pub struct Egress {
+    public: Client,
+    private: Client,
+    response_bytes: usize,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum EgressError {
+    /// The guard refused it; nothing left.
+    #[error("{0}")]
+    Denied(String),
+    /// It took too long.
+    #[error("no answer within egress.timeout_ms")]
+    Timeout,
+    /// Name resolution, connection, TLS, or a broken answer.
+    #[error("{0}")]
+    Transport(String),
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: http::StatusCode,
+    /// The headers.
+    pub headers: http::HeaderMap,
+    /// The beginning of the body.
+    pub body: Bytes,
+}
+
+impl Egress {
+    /// Builds the two clients: for public addresses only, and for private ones that an operator has granted. Connections of
+    /// one are never used by the other.
+    pub fn new(settings: EgressSettings) -> anyhow::Result<Self> {
+        install_tls();
+        Ok(Self {
+            public: client(&settings, Reach::Public)?,
+            private: client(&settings, Reach::Private)?,
+            response_bytes: settings.response_bytes,
+        })
+    }
+
+    /// A request to build on; `reach` must be that of [`Self::send`].
+    pub fn post(&self, url: Url, reach: Reach) -> reqwest::RequestBuilder {
+        self.client(reach).post(url)
+    }
+
+    /// Sends a request and reads the beginning of the answer.
+    pub async fn send(&self, request: Request, reach: Reach) -> Result<Answer, EgressError> {
+        // Names are vetted by the resolver; an address in the URL never gets there.
+        if let Some(address) = literal(request.url()) {
+            reach.check(address).map_err(EgressError::Denied)?;
+        }
+        let mut response = self.client(reach).execute(request).await.map_err(refine)?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let mut body = Vec::new();
+        while body.len() < self.response_bytes {
+            // The status has arrived: a body that breaks off takes nothing away from it.
+            let Ok(Some(chunk)) = response.chunk().await else { break };
+            body.extend_from_slice(&chunk[..chunk.len().min(self.response_bytes - body.len())]);
+        }
+        Ok(Answer { status, headers, body: body.into() })
+    }
+
+    fn client(&self, reach: Reach) -> &Client {
+        match reach {
+            Reach::Public => &self.public,
+            Reach::Private => &self.private,
+        }
+    }
+}
+
+/// Chooses the process's cryptography for TLS; the first call counts.
+pub fn install_tls() {
+    rustls::crypto::ring::default_provider().install_default().ok();
+}
+
+fn client(settings: &EgressSettings, reach: Reach) -> anyhow::Result<Client> {
+    let client = Client::builder()
+        .redirect(Policy::none())
+        .no_proxy()
+        .http1_only()
+        .dns_resolver(Arc::new(Vetting(reach)))
+        .connect_timeout(Duration::from_millis(settings.connect_timeout_ms))
+        .timeout(Duration::from_millis(settings.timeout_ms))
+        .pool_max_idle_per_host(settings.idle_connections_per_host)
+        .user_agent(concat!("kheishd/", env!("CARGO_PKG_VERSION")))
+        .build()?;
+    Ok(client)
+}
+
+fn literal(url: &Url) -> Option<IpAddr> {
+    let host = url.host_str()?;
+    host.trim_start_matches('[').trim_end_matches(']').parse().ok()
+}
+
+/// Resolves a name once and hands on its addresses only when every one of them may be reached.
+struct Vetting(Reach);
+
+/// The resolver's refusal, recognised again inside the client's error.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Refused(String);
+
+impl Resolve for Vetting {
+    fn resolve(&self, name: Name) -> Resolving {
+        let reach = self.0;
+        Box::pin(async move {
+            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            for address in &found {
+                reach.check(address.ip()).map_err(|reason| Refused(format!("`{}`: {reason}", name.as_str())))?;
+            }
+            if found.is_empty() {
+                return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address").into());
+            }
+            Ok(Box::new(found.into_iter()) as Addrs)
+        })
+    }
+}
+
+/// The innermost reason, without the URL: addresses can hold secrets.
+fn refine(error: reqwest::Error) -> EgressError {
+    if error.is_timeout() {
+        return EgressError::Timeout;
+    }
+    let error = error.without_url();
+    let mut reason: &dyn std::error::Error = &error;
+    loop {
+        if let Some(refused) = reason.downcast_ref::<Refused>() {
+            return EgressError::Denied(refused.0.clone());
+        }
+        match reason.source() {
+            Some(source) => reason = source,
+            None => return EgressError::Transport(reason.to_string()),
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Which addresses outbound requests may go to. Pure.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// How far requests may reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Addresses that are globally reachable.
+    Public,
+    /// Also this machine and private networks, because an operator said so. Never addresses at which clouds hand out
+    /// credentials to their machines.
+    Private,
+}
+
+impl Reach {
+    /// Whether an address may be reached; the reason when not.
+    pub fn check(self, address: IpAddr) -> Result<(), String> {
+        let address = unmapped(address);
+        match class(address) {
+            Class::Global => Ok(()),
+            Class::Private if self == Self::Private => Ok(()),
+            Class::Private => Err(format!(
+                "{address} is not a public address: an operator can set allow_private_network in the target"
+            )),
+            Class::Never => Err(format!("{address} is never a destination")),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Class {
+    Global,
+    Private,
+    Never,
+}
+
+/// IPv4 within IPv6, in the forms that reach an IPv4 host.
+fn unmapped(address: IpAddr) -> IpAddr {
+    let IpAddr::V6(v6) = address else { return address };
+    let [a, b, c, .., y, z] = v6.segments();
+    let last = Ipv4Addr::from((u32::from(y) << 16) | u32::from(z));
+    match (a, b, c) {
+        _ if v6.to_ipv4_mapped().is_some() => IpAddr::V4(last),
+        // RFC 6052: NAT64.
+        (0x64, 0xff9b, 0) if v6.segments()[3..6] == [0, 0, 0] => IpAddr::V4(last),
+        // RFC 3056: 6to4.
+        (0x2002, ..) => IpAddr::V4(Ipv4Addr::from((u32::from(b) << 16) | u32::from(c))),
+        _ => address,
+    }
+}
+
+fn class(address: IpAddr) -> Class {
+    match address {
+        IpAddr::V4(v4) => class_v4(v4),
+        IpAddr::V6(v6) => class_v6(v6),
+    }
+}
+
+/// IANA's special-purpose registry for IPv4.
+fn class_v4(address: Ipv4Addr) -> Class {
+    match address.octets() {
+        // "This network", link-local with the metadata services, multicast and reserved.
+        [0, ..] | [169, 254, ..] | [224..=255, ..] => Class::Never,
+        // Further metadata services (Alibaba, Oracle).
+        [100, 100, 100, 200] | [192, 0, 0, 192] => Class::Never,
+        [10 | 127, ..] | [172, 16..=31, ..] | [192, 168, ..] | [100, 64..=127, ..] => Class::Private,
+        // Protocol assignments, documentation, benchmarking, 6to4 relays.
+        [192, 0, 0 | 2, _] | [198, 18 | 19, ..] | [198, 51, 100, _] | [203, 0, 113, _] | [192, 88, 99, _] => Class::Private,
+        _ => Class::Global,
+    }
+}
+
+/// IANA's special-purpose registry for IPv6: what is not global unicast (2000::/3) is not global.
+fn class_v6(address: Ipv6Addr) -> Class {
+    match address.segments() {
+        // Multicast, link-local, unspecified.
+        [0xff00..=0xffff, ..] | [0xfe80..=0xfebf, ..] | [0, 0, 0, 0, 0, 0, 0, 0] => Class::Never,
+        // Amazon's metadata service.
+        [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254] => Class::Never,
+        // Teredo and other protocol assignments, documentation.
+        [0x2001, 0..=0x1ff, ..] | [0x2001, 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] => Class::Private,
+        [0x2000..=0x3fff, ..] => Class::Global,
+        _ => Class::Private,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn class_of(text: &str) -> Class {
+        class(unmapped(text.parse().unwrap()))
+    }
+
+    #[test]
+    fn known_addresses_fall_into_their_class() {
+        for global in ["1.1.1.1", "93.184.216.34", "2606:4700::1111", "::ffff:1.1.1.1", "64:ff9b::101:101", "2002:101:101::1"] {
+            assert_eq!(class_of(global), Class::Global, "{global}");
+        }
+        for private in ["127.0.0.1", "10.1.2.3", "172.31.0.1", "192.168.1.1", "100.64.0.1", "::1", "fd12::1", "::ffff:10.0.0.1", "64:ff9b::7f00:1", "2001:db8::1"] {
+            assert_eq!(class_of(private), Class::Private, "{private}");
+        }
+        for never in ["169.254.169.254", "0.0.0.0", "255.255.255.255", "224.0.0.1", "::", "fe80::1", "fd00:ec2::254", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe", "2002:a9fe:a9fe::1"] {
+            assert_eq!(class_of(never), Class::Never, "{never}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_mapped_address_is_judged_as_what_it_reaches(bits: u32) {
+            let v4 = Ipv4Addr::from(bits);
+            prop_assert_eq!(class(unmapped(IpAddr::V6(v4.to_ipv6_mapped()))), class_v4(v4));
+        }
+
+        #[test]
+        fn a_grant_never_reaches_metadata_services(a: u8, b: u8) {
+            prop_assert!(Reach::Private.check(IpAddr::V4(Ipv4Addr::new(169, 254, a, b))).is_err());
+        }
+
+        #[test]
+        fn what_is_public_is_allowed_with_a_grant_too(bits: u128) {
+            let address = IpAddr::V6(Ipv6Addr::from(bits));
+            prop_assert!(Reach::Public.check(address).is_err() || Reach::Private.check(address).is_ok());
+        }
+    }
+}
