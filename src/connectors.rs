@@ -15,7 +15,9 @@ use crate::{
     secrets::SecretSet,
 };
 
+pub mod folder;
 pub mod manifest;
+pub mod registry;
 pub mod wasm;
 
 use manifest::Manifest;

@@ -6,6 +6,27 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+mod check;
+
+pub(crate) use check::HOST_FIELDS;
+
+/// Size of a manifest, in bytes.
+const MANIFEST_BYTES: usize = 256 * 1024;
+
+/// Why a text is no manifest.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// It is too large to be looked at.
+    #[error("it has {0} bytes, the limit is {MANIFEST_BYTES}")]
+    TooLarge(usize),
+    /// It is not JSON of this shape.
+    #[error("{0}")]
+    Shape(#[from] serde_json::Error),
+    /// It breaks rules; a sentence for each.
+    #[error("{}", .0.join("; "))]
+    Rules(Vec<String>),
+}
+
 /// A manifest, parsed and checked.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -31,6 +52,18 @@ pub struct Manifest {
     /// Push ingress.
     #[serde(default)]
     pub ingress: IngressSpec,
+}
+
+impl Manifest {
+    /// Parses and checks a manifest.
+    pub fn parse(text: &str) -> Result<Self, ManifestError> {
+        if text.len() > MANIFEST_BYTES {
+            return Err(ManifestError::TooLarge(text.len()));
+        }
+        let manifest: Self = serde_json::from_str(text)?;
+        let broken = check::broken_rules(&manifest);
+        if broken.is_empty() { Ok(manifest) } else { Err(ManifestError::Rules(broken)) }
+    }
 }
 
 /// A place for one secret.

@@ -1,1 +1,116 @@
-//! Sandboxed plugins: one component, one kind.
+//! Sandboxed plugins: one component, one kind, a fresh instance for every call.
+//!
+//! One [`WasmEngine`] per process. Loading a file ([`load`]) checks, compiles and links it once; a call ([`call`])
+//! makes a store, instantiates, calls and drops both, so that no two calls ever share memory, and nothing is reused after
+//! a trap, a deadline or a limit. What guests may import is in [`host`]; what comes back is checked in [`convert`].
+
+use std::{path::PathBuf, sync::Arc};
+
+use serde::Deserialize;
+use tokio::sync::Semaphore;
+use wasmtime::{Engine, component::Linker};
+
+mod allocation;
+mod bindings;
+mod cache;
+mod call;
+mod convert;
+mod host;
+mod imports;
+mod limits;
+mod load;
+mod plugin;
+mod ticker;
+
+use allocation::Allocation;
+use cache::CompiledCode;
+use call::State;
+pub use load::LoadError;
+pub use plugin::WasmPlugin;
+
+/// Bounds of guests.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EngineSettings {
+    /// Calls in flight at once, of all connectors together.
+    pub concurrent_calls: usize,
+    /// Calls in flight at once, of one connector.
+    pub calls_per_connector: usize,
+    /// How long a call may wait for its turn, in milliseconds; then the caller gets 503.
+    pub queue_timeout_ms: u64,
+    /// How long an ingress call may take, in milliseconds.
+    pub ingress_deadline_ms: u64,
+    /// How long a plugin may take to describe itself or to check settings, in milliseconds.
+    pub describe_deadline_ms: u64,
+    /// Memory of one instance, all its memories together, in bytes.
+    pub memory_bytes: usize,
+    /// Memory of a pool slot that is wiped in place rather than given back to the system, in bytes. Near what small guests
+    /// touch, a call costs no page fault; resident memory grows by this for every call that was ever in flight at once.
+    pub keep_resident_bytes: usize,
+    /// What the host copies out of one call, in bytes.
+    pub result_bytes: usize,
+    /// What one call may log, in bytes; the rest is counted and dropped.
+    pub log_bytes: usize,
+    /// Size of a plugin file, in bytes.
+    pub plugin_bytes: u64,
+    /// Plugins compiled at once.
+    pub concurrent_compilations: usize,
+}
+
+impl Default for EngineSettings {
+    fn default() -> Self {
+        Self {
+            concurrent_calls: 64,
+            calls_per_connector: 8,
+            queue_timeout_ms: 1_000,
+            ingress_deadline_ms: 2_000,
+            describe_deadline_ms: 2_000,
+            memory_bytes: 64 * 1024 * 1024,
+            keep_resident_bytes: 256 * 1024,
+            result_bytes: 16 * 1024 * 1024,
+            log_bytes: 64 * 1024,
+            plugin_bytes: 64 * 1024 * 1024,
+            concurrent_compilations: 1,
+        }
+    }
+}
+
+/// The process's one engine, with everything that calls share.
+pub struct WasmEngine {
+    engine: Engine,
+    linker: Linker<State>,
+    settings: EngineSettings,
+    allocation: Allocation,
+    cache: CompiledCode,
+    calls: Semaphore,
+    compilations: Semaphore,
+}
+
+impl WasmEngine {
+    /// Builds the engine and starts its clock. Compiled code is kept in `cache`, a folder that nobody else may write to.
+    pub fn new(settings: EngineSettings, cache: PathBuf) -> anyhow::Result<Arc<Self>> {
+        let (engine, allocation) = allocation::build(&settings)?;
+        ticker::start(&engine)?;
+        let mut linker = Linker::new(&engine);
+        host::link(&mut linker)?;
+        Ok(Arc::new(Self {
+            cache: CompiledCode::open(cache, &engine)?,
+            calls: Semaphore::new(settings.concurrent_calls.max(1)),
+            compilations: Semaphore::new(settings.concurrent_compilations.max(1)),
+            engine,
+            linker,
+            settings,
+            allocation,
+        }))
+    }
+
+    /// Loads a plugin from the bytes of its file. Compiling happens on a thread of its own.
+    pub async fn load(self: &Arc<Self>, bytes: Vec<u8>) -> Result<Arc<WasmPlugin>, LoadError> {
+        load::load(self, bytes).await
+    }
+
+    /// How memory for instances is allocated, for people.
+    pub fn allocation(&self) -> &'static str {
+        self.allocation.name()
+    }
+}

@@ -1,0 +1,197 @@
+//! The plugin folder: a `.wasm` that appears becomes a kind, a changed one replaces its older version, and a broken one
+//! is reported and changes nothing.
+
+use std::{
+    collections::BTreeMap,
+    fs::Metadata,
+    io,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use notify::{RecursiveMode, Watcher};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Plugin,
+    registry::Registry,
+    wasm::WasmEngine,
+};
+use crate::clock::Clock;
+
+/// A file is read when it has looked the same for this long: it may still be being written.
+const SETTLE: Duration = Duration::from_millis(300);
+
+/// The folder is looked at this often even when nobody says that it changed: notices get lost on some file systems.
+const RESCAN: Duration = Duration::from_secs(30);
+
+/// Decides whether a loaded plugin goes into service.
+#[async_trait]
+pub trait Adopter: Send + Sync {
+    /// Moves the kind's connectors onto the plugin. An error says why they stay where they are.
+    async fn adopt(&self, plugin: &Arc<dyn Plugin>) -> Result<(), String>;
+
+    /// Whether connectors of this kind are configured.
+    fn uses(&self, kind: &str) -> bool;
+}
+
+/// Loads plugins from a folder.
+pub struct PluginFolder {
+    path: PathBuf,
+    engine: Arc<WasmEngine>,
+    registry: Arc<Registry>,
+    adopter: Arc<dyn Adopter>,
+    clock: Clock,
+    seen: BTreeMap<String, Seen>,
+}
+
+/// What tells one content of a file from another without reading it.
+type Stamp = (u64, u64, i64, i64);
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    /// Looked so at the last scan; loaded when it still does at the next.
+    Settling(Stamp),
+    /// Loaded, or found broken, in this state.
+    Done(Stamp),
+}
+
+impl PluginFolder {
+    /// A folder that nobody has looked at yet.
+    pub fn new(path: PathBuf, engine: Arc<WasmEngine>, registry: Arc<Registry>, adopter: Arc<dyn Adopter>, clock: Clock) -> Self {
+        Self { path, engine, registry, adopter, clock, seen: BTreeMap::new() }
+    }
+
+    /// Loads everything that is there now, side by side.
+    pub async fn load_all(&mut self) -> io::Result<()> {
+        let found = list(&self.path)?;
+        futures_util::future::join_all(found.keys().map(|file| self.load(file))).await;
+        self.seen = found.into_iter().map(|(file, stamp)| (file, Seen::Done(stamp))).collect();
+        Ok(())
+    }
+
+    /// Follows the folder until `stop`.
+    pub async fn watch(mut self, stop: CancellationToken) {
+        let (changed, mut changes) = mpsc::channel(1);
+        // A hint only: when the queue is full a look is due anyway.
+        let watcher = notify::recommended_watcher(move |_| changed.try_send(()).unwrap_or_default());
+        let watching = watcher.and_then(|mut watcher| watcher.watch(&self.path, RecursiveMode::NonRecursive).map(|()| watcher));
+        if let Err(error) = &watching {
+            tracing::warn!(%error, "the plugin folder cannot be watched and is looked at every {} s: {error}", RESCAN.as_secs());
+        }
+        let mut settling = false;
+        loop {
+            let pause = if settling { SETTLE } else { RESCAN };
+            tokio::select! {
+                Some(()) = changes.recv() => {}
+                () = tokio::time::sleep(pause) => {}
+                () = stop.cancelled() => return,
+            }
+            settling = match self.scan().await {
+                Ok(settling) => settling,
+                Err(error) => {
+                    tracing::warn!(%error, "the plugin folder `{}` cannot be read: {error}", self.path.display());
+                    false
+                }
+            };
+            if settling {
+                // Writers cause a notice for each write: one look after a pause is enough.
+                tokio::time::sleep(SETTLE).await;
+            }
+        }
+    }
+
+    /// Looks once; true when a file has changed and is not yet read.
+    async fn scan(&mut self) -> io::Result<bool> {
+        let found = list(&self.path)?;
+        let gone: Vec<String> = self.seen.keys().filter(|file| !found.contains_key(*file)).cloned().collect();
+        for file in gone {
+            self.seen.remove(&file);
+            self.lose(&file);
+        }
+        let mut settling = false;
+        for (file, stamp) in found {
+            let next = match self.seen.get(&file) {
+                Some(Seen::Done(done)) if *done == stamp => Seen::Done(stamp),
+                Some(Seen::Settling(before)) if *before == stamp => {
+                    self.load(&file).await;
+                    Seen::Done(stamp)
+                }
+                _ => {
+                    settling = true;
+                    Seen::Settling(stamp)
+                }
+            };
+            self.seen.insert(file, next);
+        }
+        Ok(settling)
+    }
+
+    /// A file is gone. What connectors use goes on serving; the rest is forgotten.
+    fn lose(&self, file: &str) {
+        match self.registry.kind_of(file) {
+            Some(kind) if self.adopter.uses(&kind) => {
+                tracing::warn!(file, kind, "plugin file `{file}` is gone; its loaded version goes on serving");
+                self.registry.report_failure(file, "the file is gone; the loaded version serves until the daemon stops".to_owned());
+            }
+            _ => {
+                tracing::info!(file, "plugin file `{file}` is gone");
+                self.registry.forget(file);
+            }
+        }
+    }
+
+    async fn load(&self, file: &str) {
+        match self.try_load(file).await {
+            Ok(Some((kind, digest))) => tracing::info!(file, kind, digest, "plugin `{file}` serves kind `{kind}`"),
+            Ok(None) => {}
+            Err(reason) => {
+                tracing::error!(file, reason, "plugin `{file}` was not loaded: {reason}");
+                self.registry.report_failure(file, reason);
+            }
+        }
+    }
+
+    async fn try_load(&self, file: &str) -> Result<Option<(String, String)>, String> {
+        let path = self.path.join(file);
+        let bytes = tokio::fs::read(&path).await.map_err(|error| format!("it cannot be read: {error}"))?;
+        let plugin = self.engine.load(bytes).await.map_err(|error| error.to_string())?;
+        let plugin: Arc<dyn Plugin> = plugin;
+        let (kind, digest) = (plugin.manifest().kind.clone(), plugin.digest().to_owned());
+        if let Some(other) = self.registry.provided_elsewhere(&kind, file) {
+            return Err(format!("kind `{kind}` is already provided by `{other}`: keep one of the two"));
+        }
+        if self.registry.plugin(&kind).is_some_and(|serving| serving.digest() == digest) {
+            return Ok(None);
+        }
+        self.adopter.adopt(&plugin).await?;
+        self.registry.serve(file, plugin, self.clock.now_ms());
+        Ok(Some((kind, digest)))
+    }
+}
+
+/// The plugin files in a folder that nobody but its owner, or the owner's group, can write to.
+fn list(folder: &Path) -> io::Result<BTreeMap<String, Stamp>> {
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        if name.starts_with('.') || !name.ends_with(".wasm") {
+            continue;
+        }
+        // Follows a link only when it leads to a file; a folder or a device is no plugin.
+        let Ok(metadata) = std::fs::metadata(entry.path()) else { continue };
+        if metadata.is_file() && !writable_by_others(&metadata) {
+            found.insert(name, (metadata.len(), metadata.ino(), metadata.mtime(), metadata.mtime_nsec()));
+        }
+    }
+    Ok(found)
+}
+
+fn writable_by_others(metadata: &Metadata) -> bool {
+    metadata.permissions().mode() & 0o002 != 0
+}

@@ -1,0 +1,161 @@
+//! The rules that a manifest's shape cannot say.
+
+use http::{HeaderName, Method};
+
+use super::{HmacRecipe, Manifest, Recipe};
+
+/// The contract version that this host speaks.
+const CONTRACT: &str = "0.1";
+
+/// Names in a connector's table that are the host's own.
+pub(crate) const HOST_FIELDS: [&str; 7] = [
+    "name",
+    "kind",
+    "fixed_session_id",
+    "allow_unauthenticated_ingress",
+    "ingress_events_per_second",
+    "default_reply_targets",
+    "session_policy",
+];
+
+/// What stands between braces in a template.
+const PLACEHOLDERS: [&str; 4] = ["method", "target", "timestamp", "body"];
+
+/// One sentence for each rule that is broken.
+pub(super) fn broken_rules(manifest: &Manifest) -> Vec<String> {
+    let mut broken = Vec::new();
+    if manifest.contract != CONTRACT {
+        broken.push(format!("contract is `{}`, this host speaks `{CONTRACT}`", manifest.contract));
+    }
+    if !is_name(&manifest.kind, 32) {
+        broken.push(format!("kind is `{}`: expected [a-z][a-z0-9_]{{0,31}}", manifest.kind));
+    }
+    check_settings(manifest, &mut broken);
+    for slot in manifest.secrets.keys() {
+        if !is_name(slot, 64) || HOST_FIELDS.contains(&slot.as_str()) {
+            broken.push(format!("secret slot `{slot}`: expected [a-z][a-z0-9_]{{0,63}}, and none of the host's own fields"));
+        }
+    }
+    for (index, recipe) in manifest.verification.iter().enumerate() {
+        check_recipe(manifest, recipe, &mut |sentence| broken.push(format!("verification[{index}]: {sentence}")));
+    }
+    for method in &manifest.ingress.methods {
+        if Method::from_bytes(method.as_bytes()).is_err() || *method != method.to_uppercase() {
+            broken.push(format!("ingress method `{method}` is not an HTTP method in capitals"));
+        }
+    }
+    if manifest.ingress.methods.is_empty() || manifest.ingress.events_per_second == 0 {
+        broken.push("ingress needs at least one method and a rate above 0".to_owned());
+    }
+    broken
+}
+
+fn check_settings(manifest: &Manifest, broken: &mut Vec<String>) {
+    if let Err(error) = jsonschema::validator_for(&manifest.settings) {
+        broken.push(format!("settings is not a JSON Schema: {error}"));
+    }
+    let properties = manifest.settings.get("properties").and_then(serde_json::Value::as_object);
+    for name in properties.into_iter().flat_map(serde_json::Map::keys) {
+        if HOST_FIELDS.contains(&name.as_str()) || manifest.secrets.contains_key(name) {
+            broken.push(format!("setting `{name}` has the name of a field of the host's or of a secret slot"));
+        }
+    }
+}
+
+fn check_recipe(manifest: &Manifest, recipe: &Recipe, complain: &mut impl FnMut(String)) {
+    if !manifest.secrets.contains_key(recipe.slot()) {
+        complain(format!("slot `{}` is not among the secrets", recipe.slot()));
+    }
+    if manifest.verification.iter().filter(|other| other.id() == recipe.id()).count() > 1 || recipe.id().is_empty() {
+        complain(format!("id `{}` is empty or used twice", recipe.id()));
+    }
+    match recipe {
+        Recipe::Bearer { .. } => {}
+        Recipe::HeaderEquals { header, .. } => check_header(header, complain),
+        Recipe::Hmac(hmac) => check_hmac(hmac, complain),
+    }
+}
+
+fn check_hmac(hmac: &HmacRecipe, complain: &mut impl FnMut(String)) {
+    check_header(&hmac.signature_header, complain);
+    if let Some(header) = &hmac.timestamp_header {
+        check_header(header, complain);
+    }
+    for piece in hmac.template.split('{').skip(1) {
+        let name = piece.split_once('}').map(|(name, _)| name);
+        if !name.is_some_and(|name| PLACEHOLDERS.contains(&name)) {
+            complain(format!("template has `{{{piece}`: expected one of {{{}}}", PLACEHOLDERS.join("}, {")));
+        }
+    }
+    if !hmac.template.contains("{body}") {
+        complain("template leaves out {body}, so anybody could change the body".to_owned());
+    }
+    if hmac.timestamp_header.is_some() != hmac.template.contains("{timestamp}") {
+        complain("a timestamp header and {timestamp} in the template come together: unsigned times prove nothing".to_owned());
+    }
+}
+
+fn check_header(name: &str, complain: &mut impl FnMut(String)) {
+    if HeaderName::from_bytes(name.as_bytes()).is_err() || name != name.to_lowercase() {
+        complain(format!("`{name}` is not a header name in lower case"));
+    }
+}
+
+fn is_name(text: &str, longest: usize) -> bool {
+    text.len() <= longest
+        && text.starts_with(|first: char| first.is_ascii_lowercase())
+        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn good() -> Value {
+        json!({
+            "contract": "0.1", "kind": "good", "version": "1",
+            "settings": { "type": "object", "properties": { "channel": { "type": "string" } } },
+            "secrets": { "key": { "description": "signs requests" } },
+            "verification": [{
+                "scheme": "hmac", "id": "hmac", "slot": "key", "algorithm": "sha256", "template": "{timestamp}.{body}",
+                "signature_header": "x-signature", "timestamp_header": "x-timestamp",
+            }],
+        })
+    }
+
+    fn parse(manifest: &Value) -> Result<Manifest, String> {
+        Manifest::parse(&manifest.to_string()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_good_manifest_passes() {
+        assert_eq!(parse(&good()).map(|manifest| manifest.kind), Ok("good".to_owned()));
+    }
+
+    #[test]
+    fn each_broken_rule_is_named() {
+        let cases = [
+            ("/contract", json!("0.2"), "this host speaks"),
+            ("/kind", json!("Bad Kind"), "kind is"),
+            ("/settings", json!({ "type": 1 }), "not a JSON Schema"),
+            ("/settings/properties", json!({ "session_policy": {} }), "field of the host's"),
+            ("/settings/properties", json!({ "key": {} }), "secret slot"),
+            ("/verification/0/slot", json!("other"), "not among the secrets"),
+            ("/verification/0/template", json!("{timestamp}"), "leaves out {body}"),
+            ("/verification/0/template", json!("{body}"), "come together"),
+            ("/verification/0/template", json!("{timestamp}{body}{path}"), "expected one of"),
+            ("/verification/0/signature_header", json!("X-Signature"), "lower case"),
+        ];
+        for (pointer, value, says) in cases {
+            let mut manifest = good();
+            *manifest.pointer_mut(pointer).unwrap() = value;
+            let error = parse(&manifest).unwrap_err();
+            assert!(error.contains(says), "{pointer}: {error}");
+        }
+        let mut unknown = good();
+        unknown["surprise"] = json!(1);
+        assert!(parse(&unknown).unwrap_err().contains("surprise"));
+    }
+}

@@ -1,0 +1,143 @@
+//! Which kinds there are, and how the plugin files fare.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use serde::Serialize;
+
+use super::Plugin;
+
+/// Kinds by name, and a report for each file. Shared; readers never wait for a load.
+#[derive(Default)]
+pub struct Registry {
+    inner: RwLock<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    kinds: BTreeMap<String, Kind>,
+    reports: BTreeMap<String, PluginReport>,
+}
+
+struct Kind {
+    plugin: Arc<dyn Plugin>,
+    file: String,
+}
+
+/// How a plugin file fares.
+#[derive(Clone, Debug, Serialize)]
+pub struct PluginReport {
+    /// The file's name, or `native:` and a kind.
+    pub file: String,
+    /// Whether a version of it serves.
+    pub state: PluginState,
+    /// The kind that the serving version provides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// The serving version's own version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// SHA-256 of the serving version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// When the serving version was loaded, in milliseconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loaded_at_ms: Option<i64>,
+    /// What is wrong with the file as it is now. With a serving version, that is an older one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// Whether a plugin serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PluginState {
+    /// A version of it answers calls.
+    Serving,
+    /// No version of it could be loaded.
+    Failed,
+}
+
+impl Registry {
+    /// The plugin that provides `kind`.
+    pub fn plugin(&self, kind: &str) -> Option<Arc<dyn Plugin>> {
+        self.read(|inner| inner.kinds.get(kind).map(|kind| Arc::clone(&kind.plugin)))
+    }
+
+    /// The names of all kinds.
+    pub fn kinds(&self) -> Vec<String> {
+        self.read(|inner| inner.kinds.keys().cloned().collect())
+    }
+
+    /// Another file that provides `kind`, if one does.
+    pub fn provided_elsewhere(&self, kind: &str, file: &str) -> Option<String> {
+        self.read(|inner| inner.kinds.get(kind).filter(|kind| kind.file != file).map(|kind| kind.file.clone()))
+    }
+
+    /// Puts a plugin into service; calls that run on an older version end there.
+    pub fn serve(&self, file: &str, plugin: Arc<dyn Plugin>, now_ms: i64) {
+        let manifest = plugin.manifest();
+        let report = PluginReport {
+            file: file.to_owned(),
+            state: PluginState::Serving,
+            kind: Some(manifest.kind.clone()),
+            version: Some(manifest.version.clone()),
+            digest: Some(plugin.digest().to_owned()),
+            loaded_at_ms: Some(now_ms),
+            error: None,
+        };
+        let kind = manifest.kind.clone();
+        self.write(|inner| {
+            inner.kinds.retain(|name, other| other.file != file || *name == kind);
+            inner.kinds.insert(kind, Kind { plugin, file: file.to_owned() });
+            inner.reports.insert(file.to_owned(), report);
+        });
+    }
+
+    /// Records what is wrong with a file. What serves goes on serving.
+    pub fn report_failure(&self, file: &str, error: String) {
+        self.write(|inner| match inner.reports.get_mut(file) {
+            Some(report) => report.error = Some(error),
+            None => {
+                let report = PluginReport {
+                    file: file.to_owned(),
+                    state: PluginState::Failed,
+                    kind: None,
+                    version: None,
+                    digest: None,
+                    loaded_at_ms: None,
+                    error: Some(error),
+                };
+                inner.reports.insert(file.to_owned(), report);
+            }
+        });
+    }
+
+    /// Forgets a file that is gone, and the kind that it provided.
+    pub fn forget(&self, file: &str) {
+        self.write(|inner| {
+            inner.reports.remove(file);
+            inner.kinds.retain(|_, kind| kind.file != file);
+        });
+    }
+
+    /// The kind that a file provides.
+    pub fn kind_of(&self, file: &str) -> Option<String> {
+        self.read(|inner| inner.reports.get(file).and_then(|report| report.kind.clone()))
+    }
+
+    /// A report for each file, in the order of their names.
+    pub fn plugins(&self) -> Vec<PluginReport> {
+        self.read(|inner| inner.reports.values().cloned().collect())
+    }
+
+    fn read<T>(&self, look: impl FnOnce(&Inner) -> T) -> T {
+        look(&self.inner.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn write(&self, change: impl FnOnce(&mut Inner)) {
+        change(&mut self.inner.write().unwrap_or_else(PoisonError::into_inner));
+    }
+}

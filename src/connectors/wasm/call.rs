@@ -1,0 +1,166 @@
+//! One call: a store, an instance, bounds on everything, and a name for each way in which it can fail.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{sync::SemaphorePermit, time::timeout};
+use wasmtime::{
+    PoolConcurrencyLimitError, Store, Trap, UpdateDeadline,
+    component::{Instance, InstancePre, ResourceTable},
+};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use super::{
+    EngineSettings, WasmEngine,
+    host::{Effects, HostFailure, stdio},
+    limits::{LogBudget, MemoryExceeded, MemoryLimit},
+    ticker::TICK,
+};
+use crate::connectors::{Context, Fault};
+
+/// Handles to host objects that one call may hold.
+const HANDLES: usize = 10_000;
+
+/// Turns that a call computes through at full pace.
+const PATIENCE: u32 = 3;
+
+/// The pause between further turns: a call that goes on computing gives way to those that do not.
+const GIVE_WAY: Duration = Duration::from_millis(50);
+
+/// What a store holds: whose call it is, and what it has used and said so far.
+pub(super) struct State {
+    /// None while a plugin describes itself or checks settings: then it can do nothing.
+    pub(super) context: Option<Arc<Context>>,
+    pub(super) effects: Effects,
+    pub(super) log: LogBudget,
+    /// The last line that the guest logged at error level; with a trap it is the reason.
+    pub(super) last_error: Option<String>,
+    pub(super) table: ResourceTable,
+    memory: MemoryLimit,
+    wasi: Option<Box<WasiCtx>>,
+}
+
+impl State {
+    fn new(context: Option<Arc<Context>>, settings: &EngineSettings) -> Self {
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(HANDLES);
+        Self {
+            context,
+            effects: Effects::default(),
+            log: LogBudget::new(settings.log_bytes),
+            last_error: None,
+            table,
+            memory: MemoryLimit::new(settings.memory_bytes),
+            wasi: None,
+        }
+    }
+
+    /// Who logs, for the log.
+    pub(super) fn who(&self) -> String {
+        self.context.as_ref().map_or_else(|| "a plugin that is being loaded".to_owned(), |context| context.connector.to_string())
+    }
+}
+
+impl WasiView for State {
+    /// Made when a guest first asks: small guests never do.
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: self.wasi.get_or_insert_with(|| Box::new(stdio::context())), table: &mut self.table }
+    }
+}
+
+/// A place among the calls in flight.
+pub(super) struct Place<'e> {
+    _engine: SemaphorePermit<'e>,
+    _connector: SemaphorePermit<'e>,
+}
+
+impl WasmEngine {
+    /// Waits for a place, first among the connector's own calls, so that one connector's queue is nobody else's.
+    pub(super) async fn admit<'e>(&'e self, context: &'e Context) -> Result<Place<'e>, Fault> {
+        let places = async {
+            let connector = context.permits.acquire().await.ok()?;
+            let engine = self.calls.acquire().await.ok()?;
+            Some(Place { _engine: engine, _connector: connector })
+        };
+        match timeout(Duration::from_millis(self.settings.queue_timeout_ms), places).await {
+            Ok(Some(place)) => Ok(place),
+            _ => Err(Fault::Overloaded),
+        }
+    }
+
+    /// Makes an instance and hands it to `work` within the deadline. Store and instance are gone afterwards, whatever happened.
+    pub(super) async fn call<T>(
+        &self,
+        plugin: &InstancePre<State>,
+        context: Option<Arc<Context>>,
+        deadline_ms: u64,
+        work: impl AsyncFnOnce(&mut Store<State>, &Instance) -> wasmtime::Result<T>,
+    ) -> Result<(T, State), Fault> {
+        let mut store = self.store(context);
+        let called = async {
+            let instance = plugin.instantiate_async(&mut store).await?;
+            work(&mut store, &instance).await
+        };
+        match timeout(Duration::from_millis(deadline_ms), called).await {
+            Ok(Ok(answer)) => Ok((answer, closed(store))),
+            Ok(Err(error)) => Err(classify(error, &closed(store))),
+            Err(_) => {
+                closed(store);
+                Err(Fault::Deadline(deadline_ms))
+            }
+        }
+    }
+
+    fn store(&self, context: Option<Arc<Context>>) -> Store<State> {
+        let mut store = Store::new(&self.engine, State::new(context, &self.settings));
+        store.limiter(|state| &mut state.memory);
+        store.set_hostcall_fuel(self.settings.result_bytes);
+        store.set_max_component_handles(HANDLES);
+        store.set_epoch_deadline(1);
+        let mut turns = 0;
+        store.epoch_deadline_callback(move |_| {
+            turns += 1;
+            // Not the engine's own yield: that one is woken first again, so that two busy guests could hold a thread.
+            Ok(if turns <= PATIENCE {
+                UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now()))
+            } else {
+                UpdateDeadline::YieldCustom(1, Box::pin(tokio::time::sleep(GIVE_WAY.max(TICK))))
+            })
+        });
+        store
+    }
+}
+
+/// Ends a store and says what it did not write.
+fn closed(store: Store<State>) -> State {
+    let state = store.into_data();
+    if state.log.dropped() > 0 {
+        let (who, dropped) = (state.who(), state.log.dropped());
+        tracing::warn!(connector = who, dropped, "{who} logged more than guests.log_bytes allows in one call; {dropped} lines were dropped");
+    }
+    state
+}
+
+fn classify(error: wasmtime::Error, state: &State) -> Fault {
+    if let Some(exceeded) = error.downcast_ref::<MemoryExceeded>() {
+        return Fault::Memory { asked: exceeded.asked, limit: exceeded.limit };
+    }
+    if error.is::<PoolConcurrencyLimitError>() {
+        tracing::error!("guests.concurrent_calls lets in more calls than the pool has slots for: {error:#}");
+        return Fault::Overloaded;
+    }
+    match error.downcast::<HostFailure>() {
+        Ok(HostFailure(reason)) => Fault::Host(reason),
+        Err(error) => Fault::Trap(reason(&error, state)),
+    }
+}
+
+fn reason(error: &wasmtime::Error, state: &State) -> String {
+    let trap = match error.downcast_ref::<Trap>() {
+        Some(trap) => trap.to_string(),
+        None => error.root_cause().to_string(),
+    };
+    match &state.last_error {
+        Some(said) => format!("{trap}; it said: {said}"),
+        None => trap,
+    }
+}

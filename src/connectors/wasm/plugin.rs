@@ -1,0 +1,73 @@
+//! A component behind the [`Plugin`] trait.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde_json::Value;
+use wasmtime::component::{Component, InstancePre};
+
+use super::{
+    WasmEngine,
+    bindings::exports::kheish::connector::{describe, ingress},
+    call::State,
+    convert,
+    load::LoadError,
+};
+use crate::connectors::{Answer, Context, Fault, Plugin, Request, manifest::Manifest};
+
+/// One loaded plugin: compiled, linked, and its exports found, so that a call does none of that.
+pub struct WasmPlugin {
+    host: Arc<WasmEngine>,
+    linked: InstancePre<State>,
+    describe: describe::GuestIndices,
+    ingress: ingress::GuestIndices,
+    manifest: Manifest,
+    digest: String,
+}
+
+impl WasmPlugin {
+    /// Links a component and asks it what it is, in an instance that can do nothing else.
+    pub(super) async fn link(host: &Arc<WasmEngine>, component: &Component, digest: String) -> Result<Arc<Self>, LoadError> {
+        let broken = |error: wasmtime::Error| LoadError::Invalid(format!("{error:#}"));
+        let linked = host.linker.instantiate_pre(component).map_err(broken)?;
+        let describe = describe::GuestIndices::new(&linked).map_err(broken)?;
+        let ingress = ingress::GuestIndices::new(&linked).map_err(broken)?;
+        let text = host.call(&linked, None, host.settings.describe_deadline_ms, async |store, instance| {
+            describe.load(&mut *store, instance)?.call_manifest(&mut *store).await
+        });
+        let (text, _) = text.await.map_err(LoadError::Describe)?;
+        let manifest = Manifest::parse(&text)?;
+        Ok(Arc::new(Self { host: Arc::clone(host), linked, describe, ingress, manifest, digest }))
+    }
+}
+
+#[async_trait]
+impl Plugin for WasmPlugin {
+    fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    async fn check_settings(&self, settings: &Value, configured: &[String]) -> Result<Vec<String>, Fault> {
+        let text = settings.to_string();
+        let deadline_ms = self.host.settings.describe_deadline_ms;
+        let checked = self.host.call(&self.linked, None, deadline_ms, async |store, instance| {
+            self.describe.load(&mut *store, instance)?.call_check_settings(&mut *store, &text, configured).await
+        });
+        Ok(checked.await?.0)
+    }
+
+    async fn receive(&self, context: Arc<Context>, request: Request) -> Result<Answer, Fault> {
+        let _place = self.host.admit(&context).await?;
+        let request = convert::request(request);
+        let deadline_ms = self.host.settings.ingress_deadline_ms;
+        let called = self.host.call(&self.linked, Some(Arc::clone(&context)), deadline_ms, async |store, instance| {
+            self.ingress.load(&mut *store, instance)?.call_handle(&mut *store, &request).await
+        });
+        let (outcome, state) = called.await?;
+        convert::answer(&self.manifest.kind, outcome, state.effects.into_inner())
+    }
+}
