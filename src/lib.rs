@@ -1,5 +1,48 @@
 //! A connector host: messages in, durable runs, answers out.
+//!
+//! ```text
+//!  outside ──► ingress ──► sessions ──► queue ──► executor ──► outputs ──► delivery ──► outside
+//!                 │ receive                                                    │ send
+//!                 └── connectors (sandboxed plugins)                           └── egress
+//!  ──────────────────────────────── store ────────────────────────────────────────────
+//! ```
+//!
+//! Four transactions carry everything forward, and nothing moves between stages in memory only: the row is the
+//! message, a wake-up is only a hint, and no stage calls back into an earlier one. A crash can fall only between them.
+//!
+//! | transaction | from → to | writes, all or nothing |
+//! |---|---|---|
+//! | [`ingress::accept`] | ingress → sessions → queue | receipt, session and bindings, queued run with its reply targets |
+//! | [`queue::claim`] | queue → executor | run leased, fenced by an epoch |
+//! | [`outputs::finish`] | executor → outputs → delivery | run ended, outputs, one delivery for each reply target |
+//! | [`delivery::settle`] | delivery | delivered, next attempt, or dead letter |
+//!
+//! Read in this order: [`model`] (the nouns), [`app`] (who is wired to whom), then the stages [`ingress`],
+//! [`sessions`], [`queue`], [`executor`], [`outputs`], [`delivery`]; what they stand on: [`connectors`] (plugins and
+//! the sandbox), [`store`] (one database, one writer), [`egress`] (outbound HTTP), [`secrets`]; and the edges: [`api`],
+//! [`server`], [`config`], [`cli`], [`lifecycle`], [`state_folder`], [`telemetry`], [`clock`].
+
+pub mod model;
+
+pub mod app;
+
+pub mod ingress;
+pub mod sessions;
+pub mod queue;
+pub mod executor;
+pub mod outputs;
+pub mod delivery;
 
 pub mod connectors;
-pub mod model;
+pub mod egress;
 pub mod secrets;
+pub mod store;
+
+pub mod api;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod lifecycle;
+pub mod server;
+pub mod state_folder;
+pub mod telemetry;

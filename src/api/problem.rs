@@ -1,0 +1,145 @@
+//! The one shape of an error: `application/problem+json` (RFC 9457, contract section 1.2).
+
+use axum::{
+    Json,
+    extract::rejection::{JsonRejection, QueryRejection},
+    http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+
+use crate::store::StoreError;
+
+/// A problem document and the headers that go with it.
+#[derive(Debug)]
+pub struct Problem {
+    status: StatusCode,
+    code: String,
+    detail: String,
+    domain: &'static str,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    r#type: String,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    code: &'a str,
+    domain: &'a str,
+}
+
+impl Problem {
+    /// A problem with a stable code and a sentence that says what to change.
+    pub fn new(status: StatusCode, domain: &'static str, code: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { status, code: code.into(), detail: detail.into(), domain, headers: Vec::new() }
+    }
+
+    /// Adds a header to the answer.
+    #[must_use]
+    pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// Says when to come back, in whole seconds, at least 1.
+    #[must_use]
+    pub fn retry_after_ms(self, wait_ms: u64) -> Self {
+        self.with_header(header::RETRY_AFTER, HeaderValue::from(wait_ms.div_ceil(1000).max(1)))
+    }
+
+    /// 400, what the caller sent is not what the route takes.
+    pub fn bad_request(domain: &'static str, code: &str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, domain, code, detail)
+    }
+
+    /// 404, there is no such thing.
+    pub fn not_found(domain: &'static str, code: &str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, domain, code, detail)
+    }
+
+    /// 409, it cannot be done as things stand.
+    pub fn conflict(domain: &'static str, code: &str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, domain, code, detail)
+    }
+
+    /// 503, come back soon.
+    pub fn unavailable(domain: &'static str, code: &str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, domain, code, detail).retry_after_ms(1000)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let document = Document {
+            r#type: format!("urn:kheish:problem:{}", self.code),
+            title: self.status.canonical_reason().unwrap_or("Daemon Error"),
+            status: self.status.as_u16(),
+            detail: &self.detail,
+            code: &self.code,
+            domain: self.domain,
+        };
+        let mut response = (self.status, Json(document)).into_response();
+        response
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        for (name, value) in self.headers {
+            response.headers_mut().append(name, value);
+        }
+        response
+    }
+}
+
+/// The store's own trouble: busy or full is worth another try, a damaged row is ours to mend. The text goes to the log.
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Overloaded => {
+                tracing::warn!("the store's queue is full (store.queue_length); a caller was sent away");
+                Self::unavailable("api", "overloaded", "too many writes are waiting: try again")
+            }
+            StoreError::Unavailable(_) => {
+                Self::unavailable("api", "service_unavailable", "the store could not commit, and nothing was written: try again")
+            }
+            StoreError::Database(_) | StoreError::Damaged(_) => {
+                tracing::error!(%error, "a request failed in the store: {error}");
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "api", "internal_error", "the daemon failed; its log says how")
+            }
+        }
+    }
+}
+
+impl From<JsonRejection> for Problem {
+    fn from(rejection: JsonRejection) -> Self {
+        let status = rejection.status();
+        let code = match status {
+            StatusCode::PAYLOAD_TOO_LARGE => "payload_too_large",
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => "unsupported_media_type",
+            _ => "invalid_payload",
+        };
+        let status = if status == StatusCode::UNPROCESSABLE_ENTITY { StatusCode::BAD_REQUEST } else { status };
+        Self::new(status, "api", code, rejection.body_text())
+    }
+}
+
+impl From<QueryRejection> for Problem {
+    fn from(rejection: QueryRejection) -> Self {
+        Self::bad_request("api", "invalid_query", rejection.body_text())
+    }
+}
+
+/// 404 for a path that no route has.
+pub async fn route_not_found(uri: Uri) -> Problem {
+    Problem::not_found("api", "route_not_found", format!("there is no route `{}`", uri.path()))
+}
+
+/// 405 for a path that has other methods; the router adds `Allow`.
+pub async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "api",
+        "method_not_allowed",
+        format!("`{}` does not answer {method}", uri.path()),
+    )
+}

@@ -1,0 +1,76 @@
+//! `/v1/runs`: list and look at one.
+
+use axum::{
+    Json,
+    extract::{Path, State},
+    response::Response,
+};
+use serde::Deserialize;
+
+use super::{Api, body, page::PageQuery, problem::Problem, view::RunView};
+use crate::{
+    model::{
+        ids::{RunId, SessionId},
+        run::RunStatus,
+    },
+    store::runs::{self, RunFilter},
+};
+
+/// What narrows the list.
+#[derive(Debug, Deserialize)]
+pub struct ListQuery {
+    session_id: Option<String>,
+    status: Option<String>,
+    order: Option<String>,
+    limit: Option<i64>,
+    page: Option<bool>,
+    cursor: Option<String>,
+}
+
+/// Runs in the order of their submission, or against it.
+pub async fn list(State(api): State<Api>, body::Query(query): body::Query<ListQuery>) -> Result<Response, Problem> {
+    let descending = match query.order.as_deref() {
+        None | Some("asc") => false,
+        Some("desc") => true,
+        Some(other) => {
+            return Err(Problem::bad_request("pagination", "invalid_order", format!("order is `{other}`; give asc or desc")));
+        }
+    };
+    let paging = PageQuery::new(query.limit, query.page, query.cursor).check()?;
+    let session = query.session_id.as_deref().map(session_filter).transpose()?;
+    let status = query.status.as_deref().map(status_filter).transpose()?;
+    let filter = RunFilter { session, status, beyond: paging.after_id()?, descending };
+    let found = runs::list(&api.store, &filter, paging.read()).await?;
+    let total = runs::count(&api.store, &filter).await?;
+    let mut items = Vec::with_capacity(found.len());
+    for run in found {
+        items.push((run.id.to_string(), RunView::load(&api.store, run).await?));
+    }
+    let order = if descending { "submitted_at_ms_desc,run_id_desc" } else { "submitted_at_ms_asc,run_id_asc" };
+    Ok(paging.answer(items, total, order))
+}
+
+/// One run.
+pub async fn get(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<RunView>, Problem> {
+    let run = runs::get(&api.store, parse(&id)?).await?.ok_or_else(|| not_found(&id))?;
+    Ok(Json(RunView::load(&api.store, run).await?))
+}
+
+pub(super) fn parse(id: &str) -> Result<RunId, Problem> {
+    id.parse().map_err(|_| not_found(id))
+}
+
+pub(super) fn not_found(id: &str) -> Problem {
+    Problem::not_found("runs", "run_not_found", format!("there is no run `{id}`"))
+}
+
+pub(super) fn session_filter(id: &str) -> Result<SessionId, Problem> {
+    SessionId::parse(id).map_err(|error| Problem::bad_request("sessions", "invalid_session_id", error.to_string()))
+}
+
+fn status_filter(name: &str) -> Result<RunStatus, Problem> {
+    serde_json::from_value(name.into()).map_err(|_| {
+        let known = "queued, running, completed, failed or cancelled";
+        Problem::bad_request("runs", "invalid_status", format!("status is `{name}`; give {known}"))
+    })
+}

@@ -1,0 +1,149 @@
+//! `POST /v1/sessions/{id}/runs`: a run without a connector.
+
+use axum::{
+    Json,
+    extract::{Path, State},
+    http::{HeaderMap, StatusCode},
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+use super::{Api, body, problem::Problem, sessions::not_found, view::RunView};
+use crate::{
+    delivery::targets,
+    ingress::{
+        accept::{Accept, Entry, Key, Refused},
+        prepare::{receipt_key, split_input},
+    },
+    model::{
+        event::{InlineFile, InputPart, SessionKey},
+        ids::{ConnectorId, SessionId},
+        run::RunRequest,
+        target::ReplyTarget,
+    },
+    sessions::placement::Placement,
+};
+
+/// The longest idempotency key, in bytes.
+const MAX_KEY_BYTES: usize = 512;
+
+/// What is submitted (contract section 1.8).
+#[derive(Debug, Deserialize, serde::Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Submission {
+    #[serde(default)]
+    content: String,
+    #[serde(default)]
+    input_items: Vec<InputItem>,
+    source_kind: Option<String>,
+    actor_id: Option<String>,
+    #[serde(default)]
+    metadata: Map<String, Value>,
+    #[serde(default)]
+    reply_targets: Vec<ReplyTarget>,
+    idempotency_key: Option<String>,
+}
+
+/// One piece of content.
+#[derive(Debug, Deserialize, serde::Serialize)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+enum InputItem {
+    Text { text: String },
+    AssetReference { asset_id: String },
+    InlineAsset { file_name: String, media_type: Option<String>, content_base64: String },
+}
+
+/// Makes a run, or finds the one that the same key made before.
+pub async fn submit(
+    State(api): State<Api>,
+    Path(session): Path<String>,
+    headers: HeaderMap,
+    body::Json(submission): body::Json<Submission>,
+) -> Result<(StatusCode, Json<RunView>), Problem> {
+    let session = SessionId::parse(&session).map_err(|_| not_found(&session))?;
+    let key = idempotency_key(&headers, submission.idempotency_key.as_deref())?;
+    for target in &submission.reply_targets {
+        targets::check(target).map_err(|reason| invalid("reply_target_invalid", reason))?;
+    }
+    let entry = entry(&api, &session, key.as_deref(), submission)?;
+    let accept =
+        Accept { source: "api".to_owned(), entries: vec![entry], effects: Vec::new(), now_ms: api.clock.now_ms() };
+    match api.store.write(accept).await? {
+        Ok(accepted) => match RunView::of_first(&api.store, accepted).await? {
+            Some(view) => Ok((StatusCode::ACCEPTED, Json(view))),
+            None => Err(not_found(session.as_str())),
+        },
+        Err(Refused::UnknownSession(session)) => Err(not_found(session.as_str())),
+        Err(refused @ Refused::Conflict) => {
+            Err(Problem::conflict("idempotency", "idempotency_conflict", refused.to_string()))
+        }
+        Err(refused @ Refused::UnknownAsset(_)) => Err(invalid("asset_not_found", refused.to_string())),
+        Err(refused @ Refused::Unplaced(_)) => Err(Problem::conflict("sessions", "binding_conflict", refused.to_string())),
+    }
+}
+
+fn entry(api: &Api, session: &SessionId, key: Option<&str>, submission: Submission) -> Result<Entry, Problem> {
+    let fingerprint: [u8; 32] = Sha256::digest(json!(&submission).to_string()).into();
+    let source = ConnectorId { kind: "api".to_owned(), name: String::new() };
+    let named = SessionKey::SessionId(session.as_str().to_owned());
+    let placement = Placement::new(&source, &named, Vec::new())
+        .map_err(|error| invalid("invalid_session_id", error.to_string()))?;
+    let (input, assets) = split_input(parts(submission.content, submission.input_items)?);
+    let request = RunRequest {
+        source_plugin: "api".to_owned(),
+        source_kind: submission.source_kind.unwrap_or_else(|| "api".to_owned()),
+        actor: submission.actor_id,
+        input,
+        metadata: submission.metadata,
+        reply_targets: submission.reply_targets,
+    };
+    let key = key.map(|key| Key { receipt: receipt_key(&format!("api/{session}"), key), fingerprint });
+    Ok(Entry { run: api.clock.run_id(), key, placement, request, assets })
+}
+
+fn parts(content: String, items: Vec<InputItem>) -> Result<Vec<InputPart>, Problem> {
+    match (content.is_empty(), items.is_empty()) {
+        (true, true) => Err(invalid("empty_content", "give content or input_items")),
+        (false, false) => Err(invalid("conflicting_content", "give content or input_items, not both")),
+        (false, true) => Ok(vec![InputPart::Text(content)]),
+        (true, false) => items.into_iter().map(part).collect(),
+    }
+}
+
+fn part(item: InputItem) -> Result<InputPart, Problem> {
+    match item {
+        InputItem::Text { text } => Ok(InputPart::Text(text)),
+        InputItem::AssetReference { asset_id } => Ok(InputPart::Asset(asset_id)),
+        InputItem::InlineAsset { file_name, media_type, content_base64 } => {
+            let data = STANDARD
+                .decode(content_base64)
+                .map_err(|error| invalid("invalid_base64", format!("content_base64 of `{file_name}`: {error}")))?;
+            let media_type = media_type.unwrap_or_else(|| "application/octet-stream".to_owned());
+            Ok(InputPart::InlineFile(InlineFile { name: file_name, media_type, data }))
+        }
+    }
+}
+
+/// From the header, the body, or both when they agree.
+fn idempotency_key(headers: &HeaderMap, in_body: Option<&str>) -> Result<Option<String>, Problem> {
+    let refuse = |detail: &str| Problem::bad_request("idempotency", "invalid_idempotency_key", detail);
+    let in_header = headers
+        .get("idempotency-key")
+        .map(|value| value.to_str().map_err(|_| refuse("the Idempotency-Key header is not plain text")))
+        .transpose()?;
+    let key = match (in_header.map(str::trim), in_body.map(str::trim)) {
+        (Some(header), Some(body)) if header != body => return Err(refuse("the header and the body give different keys")),
+        (header, body) => header.or(body),
+    };
+    match key {
+        Some("") => Err(refuse("the key is empty: leave it out, or give one")),
+        Some(key) if key.len() > MAX_KEY_BYTES => Err(refuse("the key is longer than 512 bytes")),
+        key => Ok(key.map(str::to_owned)),
+    }
+}
+
+fn invalid(code: &str, detail: impl Into<String>) -> Problem {
+    Problem::bad_request("runs", code, detail)
+}

@@ -1,0 +1,207 @@
+//! How runs, sessions and deliveries look outside (contract sections 1.8 and 1.9).
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    ingress::accept::Accepted,
+    model::{
+        delivery::DeliveryStatus,
+        ids::{DeliveryId, RunId, SessionId},
+        run::{Run, RunError, RunInput, RunStatus},
+        target::ReplyTarget,
+    },
+    store::{
+        Store, StoreError,
+        deliveries::{self, DeliveryFilter, StoredDelivery},
+        outputs::{self, StoredOutput},
+        runs,
+        sessions::{Session, SessionState},
+    },
+};
+
+/// Characters of a run's text in its preview.
+const PREVIEW_CHARS: usize = 160;
+
+/// The most deliveries shown within a run.
+const DELIVERIES_SHOWN: i64 = 1_000;
+
+/// A run.
+#[derive(Debug, Serialize)]
+pub struct RunView {
+    run_id: RunId,
+    session_id: SessionId,
+    status: RunStatus,
+    seq: i64,
+    attempt: i64,
+    submitted_at_ms: i64,
+    updated_at_ms: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    started_at_ms: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    finished_at_ms: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    queued_position: Option<i64>,
+    request: RequestView,
+    input: Vec<RunInput>,
+    input_metadata: Map<String, Value>,
+    reply_targets: Vec<ReplyTarget>,
+    outputs: Vec<OutputView>,
+    deliveries: Vec<DeliveryView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<RunError>,
+}
+
+#[derive(Debug, Serialize)]
+struct RequestView {
+    source_plugin: String,
+    source_kind: String,
+    actor_id: Option<String>,
+    text_preview: String,
+}
+
+#[derive(Debug, Serialize)]
+struct OutputView {
+    ordinal: i64,
+    content: String,
+    created_at_ms: i64,
+}
+
+impl RunView {
+    /// A run that has just been accepted, with how many runs wait before it.
+    pub fn queued(run: Run, before: i64) -> Self {
+        Self::build(run, Some(before), Vec::new(), Vec::new())
+    }
+
+    /// The run that the first of some accepted events is, fresh or as it stands now.
+    pub async fn of_first(store: &Store, accepted: Vec<Accepted>) -> Result<Option<Self>, StoreError> {
+        match accepted.into_iter().next() {
+            Some(Accepted::Fresh(run, before)) => Ok(Some(Self::queued(*run, before))),
+            Some(Accepted::Duplicate(id)) => match runs::get(store, id).await? {
+                Some(run) => Ok(Some(Self::load(store, run).await?)),
+                None => Err(StoreError::Damaged("a receipt names a run that does not exist")),
+            },
+            None => Ok(None),
+        }
+    }
+
+    /// A run as it stands, with its outputs and deliveries.
+    pub async fn load(store: &Store, run: Run) -> Result<Self, StoreError> {
+        let before = match run.status {
+            RunStatus::Queued => Some(runs::queued_before(store, &run).await?),
+            _ => None,
+        };
+        let said = if run.attempt > 0 { outputs::of_run(store, &run).await? } else { Vec::new() };
+        let sent = if run.status == RunStatus::Completed {
+            let filter = DeliveryFilter { run: Some(run.id), ..DeliveryFilter::default() };
+            deliveries::list(store, &filter, DELIVERIES_SHOWN).await?
+        } else {
+            Vec::new()
+        };
+        Ok(Self::build(run, before, said, sent))
+    }
+
+    fn build(run: Run, before: Option<i64>, said: Vec<StoredOutput>, sent: Vec<StoredDelivery>) -> Self {
+        let request = RequestView {
+            text_preview: preview(&run.request.input),
+            source_plugin: run.request.source_plugin,
+            source_kind: run.request.source_kind,
+            actor_id: run.request.actor,
+        };
+        let outputs = said
+            .into_iter()
+            .map(|said| OutputView { ordinal: said.ordinal, content: said.output.content, created_at_ms: said.created_ms })
+            .collect();
+        Self {
+            run_id: run.id,
+            session_id: run.session,
+            status: run.status,
+            seq: run.seq,
+            attempt: run.attempt,
+            submitted_at_ms: run.submitted_ms,
+            updated_at_ms: run.finished_ms.or(run.started_ms).unwrap_or(run.submitted_ms),
+            started_at_ms: run.started_ms,
+            finished_at_ms: run.finished_ms,
+            queued_position: before,
+            request,
+            input: run.request.input,
+            input_metadata: run.request.metadata,
+            reply_targets: run.request.reply_targets,
+            outputs,
+            deliveries: sent.into_iter().map(DeliveryView::from).collect(),
+            error: run.error,
+        }
+    }
+}
+
+fn preview(input: &[RunInput]) -> String {
+    let text = input.iter().find_map(|part| match part {
+        RunInput::Text { text } => Some(text.as_str()),
+        RunInput::Asset { .. } | RunInput::RemoteFile(_) => None,
+    });
+    text.unwrap_or_default().chars().take(PREVIEW_CHARS).collect()
+}
+
+/// A delivery. The address shows as a digest, because addresses can hold secrets.
+#[derive(Debug, Serialize)]
+pub struct DeliveryView {
+    delivery_id: DeliveryId,
+    status: DeliveryStatus,
+    session_id: SessionId,
+    run_id: RunId,
+    plugin: String,
+    target: String,
+    attempts: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_attempt_at_ms: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delivered_at_ms: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dead_lettered_at_ms: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_error: Option<RunError>,
+}
+
+impl From<StoredDelivery> for DeliveryView {
+    fn from(stored: StoredDelivery) -> Self {
+        let ended = |status| stored.ended_ms.filter(|_| stored.status == status);
+        Self {
+            delivery_id: stored.id,
+            status: stored.status,
+            session_id: stored.session,
+            run_id: stored.run,
+            target: format!("{}:address_sha256:{}", stored.target.plugin, hex::encode(&Sha256::digest(&stored.target.address)[..8])),
+            plugin: stored.target.plugin,
+            attempts: stored.attempts,
+            next_attempt_at_ms: stored.next_ms,
+            delivered_at_ms: ended(DeliveryStatus::Delivered),
+            dead_lettered_at_ms: ended(DeliveryStatus::Dead),
+            last_error: stored.error.map(|(code, detail)| RunError { code, detail }),
+        }
+    }
+}
+
+/// A session.
+#[derive(Debug, Serialize)]
+pub struct SessionView {
+    session_id: SessionId,
+    state: SessionState,
+    queued_runs: i64,
+    last_seq: i64,
+    created_at_ms: i64,
+    updated_at_ms: i64,
+}
+
+impl From<Session> for SessionView {
+    fn from(session: Session) -> Self {
+        Self {
+            session_id: session.id,
+            state: session.state,
+            queued_runs: session.queued,
+            last_seq: session.last_seq,
+            created_at_ms: session.created_ms,
+            updated_at_ms: session.updated_ms,
+        }
+    }
+}
