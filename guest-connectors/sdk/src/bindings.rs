@@ -1,0 +1,29 @@
+//! The contract, generated from `wit/`. What the host offers is generated once; each world that a connector can
+//! export adds its own exports and shares the types, so that an event is the same type everywhere.
+
+/// What the host offers, and the types of the contract.
+pub mod imports {
+    wit_bindgen::generate!({
+        path: "../../wit",
+        world: "kheish:connector/imports",
+        generate_all,
+    });
+}
+
+/// The world `ingress-connector`.
+pub mod ingress {
+    wit_bindgen::generate!({
+        path: "../../wit",
+        world: "kheish:connector/ingress-connector",
+        with: {
+            "kheish:connector/types@0.1.0": super::imports::kheish::connector::types,
+            "kheish:connector/config@0.1.0": super::imports::kheish::connector::config,
+            "kheish:connector/secrets@0.1.0": super::imports::kheish::connector::secrets,
+            "kheish:connector/http@0.1.0": super::imports::kheish::connector::http,
+            "kheish:connector/key-value@0.1.0": super::imports::kheish::connector::key_value,
+            "kheish:connector/logging@0.1.0": super::imports::kheish::connector::logging,
+        },
+        export_macro_name: "export_ingress_world",
+        pub_export_macro: true,
+    });
+}

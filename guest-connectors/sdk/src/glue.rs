@@ -1,0 +1,60 @@
+//! Between the generated bindings and the traits: panics are logged, JSON is decoded.
+
+use std::marker::PhantomData;
+
+use serde::de::DeserializeOwned;
+
+use crate::{
+    Connector, Context, HttpRequest, Ingress,
+    bindings::{
+        imports::kheish::connector::config,
+        ingress::exports::kheish::connector::{describe, ingress},
+    },
+    log,
+};
+
+/// A connector as the component's exports. Named by the export macros only.
+#[derive(Debug)]
+pub struct Exported<C>(PhantomData<C>);
+
+impl<C: Connector> describe::Guest for Exported<C> {
+    fn manifest() -> String {
+        log::panics();
+        C::manifest().to_json()
+    }
+
+    fn check_settings(settings: String, configured: Vec<String>) -> Vec<String> {
+        log::panics();
+        match decode(&settings) {
+            Ok(settings) => C::check_settings(&settings, &configured),
+            Err(problem) => vec![problem],
+        }
+    }
+}
+
+impl<C: Ingress> ingress::Guest for Exported<C> {
+    fn handle(request: HttpRequest) -> ingress::Outcome {
+        log::panics();
+        match C::handle(context(), request) {
+            Ok(answer) => answer.into(),
+            Err(refusal) => ingress::Outcome::Refuse(refusal),
+        }
+    }
+}
+
+/// The connector's settings as the host keeps them, as JSON text. [`Context::settings`] has them decoded.
+pub fn settings_text() -> String {
+    config::settings()
+}
+
+/// Panics when the settings cannot be decoded: they passed `check-settings`, so the caller has no part in it.
+fn context<S: DeserializeOwned>() -> Context<S> {
+    match decode(&config::settings()) {
+        Ok(settings) => Context { name: config::name(), settings },
+        Err(problem) => panic!("{problem}"),
+    }
+}
+
+fn decode<S: DeserializeOwned>(settings: &str) -> Result<S, String> {
+    serde_json::from_str(settings).map_err(|error| format!("The settings cannot be read: {error}."))
+}

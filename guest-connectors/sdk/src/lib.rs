@@ -1,0 +1,56 @@
+//! Write a kheish connector in Rust.
+//!
+//! A connector is a WebAssembly component that turns what a platform sends into events. The host verifies the caller
+//! before any code of the connector runs, makes the events durable and keeps every secret to itself; the connector
+//! reads a request and says what it means:
+//!
+//! 1. implement [`Connector`]: the [`Manifest`] says the kind, its settings and how callers are verified;
+//! 2. implement [`Ingress`]: one request in, an [`Answer`] or a [`Refusal`] out;
+//! 3. [`export_ingress!`] makes the crate (a `cdylib`) a component.
+//!
+//! Each call runs in a fresh instance: statics start empty, and what must survive goes into [`key_value`]. The standard
+//! library is there, but a component has no clock, no environment, no files and no network of its own. A panic is a
+//! trap: its message is logged first, and nothing of the call is kept.
+
+mod answer;
+#[doc(hidden)]
+pub mod bindings;
+mod connector;
+mod event;
+mod glue;
+mod http;
+pub mod json;
+pub mod log;
+pub mod manifest;
+mod refusal;
+
+pub use answer::Answer;
+pub use bindings::{
+    imports::kheish::connector::{
+        key_value, secrets,
+        types::{
+            Event, Header, HttpRequest, HttpResponse, InlineFile, InputPart, Relation, RemoteFile, ReplyTarget,
+            SessionKey,
+        },
+    },
+    ingress::exports::kheish::connector::ingress::Refusal,
+};
+pub use connector::{Connector, Context, Ingress};
+#[doc(hidden)]
+pub use glue::Exported;
+pub use glue::settings_text;
+pub use manifest::Manifest;
+
+/// Makes the crate a component of the world `ingress-connector`, served by a type that implements [`Ingress`].
+///
+/// Outside of WebAssembly it expands to nothing, so that the crate's tests run natively.
+#[macro_export]
+macro_rules! export_ingress {
+    ($connector:ty) => {
+        #[cfg(target_arch = "wasm32")]
+        const _: () = {
+            type Component = $crate::Exported<$connector>;
+            $crate::bindings::ingress::export_ingress_world!(Component with_types_in $crate::bindings::ingress);
+        };
+    };
+}

@@ -1,0 +1,131 @@
+//! What a kind says about itself: `wit/manifest.schema.json` as types.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::Value;
+
+mod recipe;
+
+pub use recipe::{Encoding, Hash, Hmac, Recipe};
+
+/// The contract version that this crate speaks.
+const CONTRACT: &str = "0.1";
+
+/// What a kind says about itself.
+#[derive(Clone, Debug, Serialize)]
+pub struct Manifest {
+    contract: &'static str,
+    kind: &'static str,
+    version: &'static str,
+    description: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    settings: Option<Value>,
+    secrets: BTreeMap<&'static str, SecretSlot>,
+    verification: Vec<Recipe>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ingress: Option<IngressSpec>,
+}
+
+impl Manifest {
+    /// The least that a kind says: its name (`[a-z][a-z0-9_]{0,31}`), its version (`env!("CARGO_PKG_VERSION")`) and one
+    /// sentence for people.
+    pub fn new(kind: &'static str, version: &'static str, description: &'static str) -> Self {
+        Self {
+            contract: CONTRACT,
+            kind,
+            version,
+            description,
+            settings: None,
+            secrets: BTreeMap::new(),
+            verification: Vec::new(),
+            ingress: None,
+        }
+    }
+
+    /// The JSON Schema (2020-12) of the connector's settings. Secrets and the host's own fields are not part of it.
+    #[must_use]
+    pub fn settings(mut self, schema: Value) -> Self {
+        self.settings = Some(schema);
+        self
+    }
+
+    /// A secret that a connector may have. Its bytes never reach the connector.
+    #[must_use]
+    pub fn secret(mut self, slot: &'static str, description: &'static str) -> Self {
+        self.secrets.insert(slot, SecretSlot { description, required: false });
+        self
+    }
+
+    /// A secret that a connector must have.
+    #[must_use]
+    pub fn required_secret(mut self, slot: &'static str, description: &'static str) -> Self {
+        self.secrets.insert(slot, SecretSlot { description, required: true });
+        self
+    }
+
+    /// One more way to verify a caller. Every recipe whose secret is configured must pass, in this order.
+    #[must_use]
+    pub fn verify(mut self, recipe: impl Into<Recipe>) -> Self {
+        self.verification.push(recipe.into());
+        self
+    }
+
+    /// The methods that the route answers, and how many events it takes in a second where the operator says nothing.
+    #[must_use]
+    pub fn ingress(mut self, methods: &[&'static str], events_per_second: u32) -> Self {
+        self.ingress = Some(IngressSpec { methods: methods.to_vec(), events_per_second });
+        self
+    }
+
+    /// The manifest as the host reads it.
+    pub fn to_json(&self) -> String {
+        crate::json::text(self)
+    }
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct SecretSlot {
+    description: &'static str,
+    required: bool,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct IngressSpec {
+    methods: Vec<&'static str>,
+    events_per_second: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn absent_parts_are_left_to_the_host() {
+        let manifest = Manifest::new("plain", "1.0.0", "Nothing special.");
+        let expected = json!({
+            "contract": "0.1", "kind": "plain", "version": "1.0.0", "description": "Nothing special.",
+            "secrets": {}, "verification": [],
+        });
+        assert_eq!(serde_json::from_str::<Value>(&manifest.to_json()).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_recipe_names_its_scheme() {
+        let manifest = Manifest::new("plain", "1.0.0", "Nothing special.")
+            .required_secret("key", "The key.")
+            .verify(Hmac { id: "hmac", slot: "key", template: "{body}", signature_header: "x-mac", ..Hmac::default() })
+            .verify(Recipe::Bearer { id: "bearer", slot: "key" })
+            .ingress(&["POST"], 5);
+        let value: Value = serde_json::from_str(&manifest.to_json()).unwrap();
+        let hmac = json!({
+            "scheme": "hmac", "id": "hmac", "slot": "key", "algorithm": "sha256", "template": "{body}",
+            "signature_header": "x-mac", "signature_prefix": "", "encoding": "hex",
+        });
+        assert_eq!(value["verification"], json!([hmac, {"scheme": "bearer", "id": "bearer", "slot": "key"}]));
+        assert_eq!(value["secrets"]["key"]["required"], true);
+        assert_eq!(value["ingress"], json!({"methods": ["POST"], "events_per_second": 5}));
+    }
+}
