@@ -1,0 +1,71 @@
+# `just demo` shows the whole path of an event; `just test` is everything that must hold. Each installs what it lacks, says
+# so, and does nothing twice.
+
+set shell := ["bash", "-euo", "pipefail", "-c"]
+
+target := env("CARGO_TARGET_DIR", justfile_directory() / "target")
+guests := target / "guests"
+nextest := "0.9.151"
+deny := "0.20.2"
+
+export CARGO_TERM_PROGRESS_WHEN := env("CARGO_TERM_PROGRESS_WHEN", "never")
+export KHEISH_GUESTS := guests
+
+[private]
+default:
+    @just --list --unsorted
+
+# Build everything, then send signed events through a daemon of its own and check each step.
+demo: build
+    "{{ target }}/debug/kheishd" demo --plugins "{{ guests }}/plugins"
+
+# Everything that must hold: style, lints, licences, documentation, and all tests.
+test: tools lint build
+    cargo nextest run --workspace
+    cargo test --doc --quiet
+    cargo test --manifest-path guest-connectors/Cargo.toml --workspace --quiet
+
+# Measure a release build: rates, latencies, start, memory. Prints a table and writes target/bench.json.
+bench *options: guests
+    cargo build --release --package kheish --package kheish-host-tests --bins
+    "{{ target }}/release/bench" --kheishd "{{ target }}/release/kheishd" --plugins "{{ guests }}/plugins" --out "{{ target }}/bench.json" {{ options }}
+
+# Build the daemon and the guests.
+build: guests
+    cargo build --workspace
+
+# Compile the guest connectors to WebAssembly, unless they are there already.
+guests:
+    @guest-connectors/build.sh "{{ guests }}"
+
+# Formatting, lints, documentation and licences.
+lint:
+    cargo fmt --all --check
+    cargo fmt --manifest-path guest-connectors/Cargo.toml --all --check
+    cargo fmt --manifest-path examples/own-connector/Cargo.toml --check
+    cargo clippy --workspace --all-targets --quiet -- --deny warnings
+    cargo clippy --manifest-path guest-connectors/Cargo.toml --workspace --all-targets --quiet -- --deny warnings
+    RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --document-private-items --quiet
+    cargo deny --log-level error check bans licenses sources
+
+# Look up known vulnerabilities of every dependency (needs the network).
+audit:
+    cargo deny check advisories
+
+# What the tests need beside the toolchain: nextest, cargo-deny, and a PostgreSQL server's programs.
+[private]
+tools:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    have() { command -v "$1" >/dev/null; }
+    have cargo-nextest || { echo "installing cargo-nextest"; cargo install --quiet --locked cargo-nextest@{{ nextest }}; }
+    have cargo-deny || { echo "installing cargo-deny"; cargo install --quiet --locked cargo-deny@{{ deny }}; }
+    if ! have initdb && ! compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; then
+        echo "installing PostgreSQL: the tests start servers of their own"
+        as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
+        as_root mkdir -p /etc/postgresql-common
+        # Only the programs are wanted, no server that runs from now on.
+        [ -e /etc/postgresql-common/createcluster.conf ] || echo 'create_main_cluster = false' | as_root tee /etc/postgresql-common/createcluster.conf >/dev/null
+        as_root apt-get update -q=2
+        as_root apt-get install -y -q=2 --no-install-recommends postgresql
+    fi
