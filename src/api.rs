@@ -9,13 +9,8 @@ use axum::{
 };
 
 use crate::{
-    clock::Clock,
-    connectors::registry::Registry,
-    executor::ExecutorKind,
-    ingress::routes::Routes,
-    lifecycle::Phase,
-    queue::QueueSettings,
-    store::Store,
+    clock::Clock, connectors::registry::Registry, executor::ExecutorKind, ingress::routes::Routes, lifecycle::Phase,
+    queue::QueueSettings, store::Store,
 };
 
 pub mod assets;

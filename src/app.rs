@@ -69,7 +69,8 @@ impl App {
         let configs = connectors(&settings)?;
         let folder = StateFolder::open(&settings.state_root)?;
         let store = open_store(&settings, folder.path()).await?;
-        let engine = WasmEngine::new(settings.guests.clone(), folder.path().join("compiled")).context("starting the WebAssembly engine")?;
+        let engine = WasmEngine::new(settings.guests.clone(), folder.path().join("compiled"))
+            .context("starting the WebAssembly engine")?;
         let surroundings = Surroundings {
             key_value: Arc::new(StoredState(store.clone())),
             calls_per_connector: settings.guests.calls_per_connector,
@@ -125,7 +126,9 @@ impl App {
         let ended = async { while self.tasks.join_next().await.is_some() {} };
         // The server has the same grace for its connections; a moment more, so that its own end shows first.
         if tokio::time::timeout(self.grace + Duration::from_millis(500), ended).await.is_err() {
-            tracing::warn!("work was still going on after server.shutdown_grace_ms; it is taken up again at the next start");
+            tracing::warn!(
+                "work was still going on after server.shutdown_grace_ms; it is taken up again at the next start"
+            );
         }
         self.tasks.shutdown().await;
         self.store.close().await;
@@ -136,7 +139,9 @@ impl App {
 fn admin_token(settings: &Settings) -> Result<Option<Secret>, StartError> {
     let variable = &settings.server.admin_token_env;
     match std::env::var(variable) {
-        Ok(token) if token.trim().is_empty() => Err(StartError::Config(vec![format!("{variable} is set and empty: give a token, or unset it")])),
+        Ok(token) if token.trim().is_empty() => {
+            Err(StartError::Config(vec![format!("{variable} is set and empty: give a token, or unset it")]))
+        }
         Ok(token) => Ok(Some(Secret::new(token.trim()))),
         Err(_) if settings.listen.ip().is_loopback() => Ok(None),
         Err(_) => Err(StartError::Config(vec![format!(
@@ -157,7 +162,8 @@ fn problems(problems: Vec<connectors_file::Problem>) -> StartError {
 
 async fn open_store(settings: &Settings, folder: &Path) -> Result<Store, StartError> {
     if settings.database_url.is_some() {
-        let sentence = "database_url: this version keeps its state in the SQLite file of the state folder; leave the option out";
+        let sentence =
+            "database_url: this version keeps its state in the SQLite file of the state folder; leave the option out";
         return Err(StartError::Config(vec![sentence.to_owned()]));
     }
     let store = Store::open_sqlite(folder, &settings.store).await;
@@ -194,13 +200,21 @@ async fn load_plugins(
         Some(format!("plugin `{}`: {error}", report.file))
     });
     let orphans = missing.into_iter().map(|config| {
-        let sentence = format!("no plugin in `{}` provides this kind for it (there are: {})", path.display(), registry.kinds().join(", "));
+        let sentence = format!(
+            "no plugin in `{}` provides this kind for it (there are: {})",
+            path.display(),
+            registry.kinds().join(", ")
+        );
         config.problem("", sentence).to_string()
     });
     Err(StartError::Config(failures.chain(orphans).collect()))
 }
 
-fn spawn_stages(tasks: &mut JoinSet<()>, settings: &Settings, (store, clock, phase): (&Store, &Clock, &Phase)) -> Result<(), StartError> {
+fn spawn_stages(
+    tasks: &mut JoinSet<()>,
+    settings: &Settings,
+    (store, clock, phase): (&Store, &Clock, &Phase),
+) -> Result<(), StartError> {
     let instance = clock.instance_id();
     let owner = format!("{}{instance}", executor::worker::FAMILY);
     let former = (executor::worker::FAMILY.to_owned(), owner.clone());

@@ -26,12 +26,12 @@ pub mod model;
 
 pub mod app;
 
-pub mod ingress;
-pub mod sessions;
-pub mod queue;
-pub mod executor;
-pub mod outputs;
 pub mod delivery;
+pub mod executor;
+pub mod ingress;
+pub mod outputs;
+pub mod queue;
+pub mod sessions;
 
 pub mod connectors;
 pub mod egress;

@@ -11,7 +11,9 @@ use std::{
 #[derive(Debug, thiserror::Error)]
 pub enum StateFolderError {
     /// Another process holds it.
-    #[error("state folder `{0}` is already used by another kheishd: stop that one, or give this one a --state-root of its own")]
+    #[error(
+        "state folder `{0}` is already used by another kheishd: stop that one, or give this one a --state-root of its own"
+    )]
     InUse(PathBuf),
     /// It cannot be made or opened.
     #[error("state folder `{path}`: cannot {doing}: {source}")]

@@ -28,6 +28,9 @@ pub mod writer;
 use sql::{Connection, Dialect, Pool, Query, Row};
 use writer::Writer;
 
+/// Prepared statements that a connection keeps: one for each number of rows (1 to 64) of each statement for many rows.
+const STATEMENTS: usize = 1024;
+
 /// The daemon's own file in the state folder.
 pub const DATABASE_FILE: &str = "kheish.db";
 
@@ -80,11 +83,17 @@ pub struct Store {
 impl Store {
     /// Opens the embedded database in `folder`, creates or migrates it, and starts the writer.
     pub async fn open_sqlite(folder: &Path, settings: &StoreSettings) -> Result<Self, StoreError> {
-        let file = || SqliteConnectOptions::new().filename(folder.join(DATABASE_FILE)).busy_timeout(Duration::from_secs(5)).disable_statement_logging();
+        let file = || {
+            SqliteConnectOptions::new()
+                .filename(folder.join(DATABASE_FILE))
+                .busy_timeout(Duration::from_secs(5))
+                .disable_statement_logging()
+        };
         let writing = file()
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
+            .statement_cache_capacity(STATEMENTS)
             .auto_vacuum(SqliteAutoVacuum::Incremental)
             .pragma("fullfsync", "on")
             .pragma("temp_store", "memory")
@@ -92,9 +101,13 @@ impl Store {
             .pragma("wal_autocheckpoint", settings.wal_pages.to_string())
             .pragma("cache_size", format!("-{}", settings.cache_kib));
         let mut connection = writing.connect().await?;
-        migrations::for_dialect(Dialect::Sqlite).run(&mut connection).await.map_err(|error| StoreError::Database(error.into()))?;
+        migrations::for_dialect(Dialect::Sqlite)
+            .run(&mut connection)
+            .await
+            .map_err(|error| StoreError::Database(error.into()))?;
         let reading = file().read_only(true).pragma("cache_size", "-2048");
-        let readers = SqlitePoolOptions::new().max_connections(settings.readers).min_connections(1).connect_with(reading).await?;
+        let readers =
+            SqlitePoolOptions::new().max_connections(settings.readers).min_connections(1).connect_with(reading).await?;
         let writer = Writer::start(Connection::Sqlite(connection), settings);
         Ok(Self { writer, readers: Pool::Sqlite(readers) })
     }
@@ -102,10 +115,15 @@ impl Store {
     /// Connects to a PostgreSQL server, creates or migrates the tables, and starts the writer.
     pub async fn open_postgres(url: &str, settings: &StoreSettings) -> Result<Self, StoreError> {
         let options: sqlx::postgres::PgConnectOptions = url.parse()?;
-        let options = options.application_name("kheishd").disable_statement_logging();
+        let options =
+            options.application_name("kheishd").statement_cache_capacity(STATEMENTS).disable_statement_logging();
         let mut connection = options.connect().await?;
-        migrations::for_dialect(Dialect::Postgres).run(&mut connection).await.map_err(|error| StoreError::Database(error.into()))?;
-        let readers = sqlx::postgres::PgPoolOptions::new().max_connections(settings.readers).connect_with(options).await?;
+        migrations::for_dialect(Dialect::Postgres)
+            .run(&mut connection)
+            .await
+            .map_err(|error| StoreError::Database(error.into()))?;
+        let readers =
+            sqlx::postgres::PgPoolOptions::new().max_connections(settings.readers).connect_with(options).await?;
         let writer = Writer::start(Connection::Postgres(connection), settings);
         Ok(Self { writer, readers: Pool::Postgres(readers) })
     }
@@ -141,7 +159,9 @@ impl Store {
 
 /// The one row that a statement must answer with.
 pub(crate) fn only(rows: Vec<Row>) -> Result<Row, StoreError> {
-    rows.into_iter().next().ok_or(StoreError::Damaged("a statement that always answers with one row answered with none"))
+    rows.into_iter()
+        .next()
+        .ok_or(StoreError::Damaged("a statement that always answers with one row answered with none"))
 }
 
 /// Counts by a numeric column.

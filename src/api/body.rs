@@ -1,8 +1,6 @@
 //! Extractors whose refusals are problem documents.
 
-use axum::{
-    extract::{FromRequest, FromRequestParts},
-};
+use axum::extract::{FromRequest, FromRequestParts};
 
 use super::problem::Problem;
 

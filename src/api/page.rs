@@ -58,7 +58,11 @@ impl PageQuery {
     pub fn check(&self) -> Result<Paging, Problem> {
         let limit = match self.limit {
             Some(limit) if limit < 1 => {
-                return Err(Problem::bad_request("pagination", "invalid_limit", format!("limit is {limit}; give 1 to {MAX_LIMIT}")));
+                return Err(Problem::bad_request(
+                    "pagination",
+                    "invalid_limit",
+                    format!("limit is {limit}; give 1 to {MAX_LIMIT}"),
+                ));
             }
             Some(limit) => limit.min(MAX_LIMIT),
             None => DEFAULT_LIMIT,
@@ -100,5 +104,9 @@ fn decode(cursor: &str) -> Result<String, Problem> {
 }
 
 fn invalid_cursor() -> Problem {
-    Problem::bad_request("pagination", "invalid_cursor", "the cursor is not one that this list gave: take next_cursor as it is")
+    Problem::bad_request(
+        "pagination",
+        "invalid_cursor",
+        "the cursor is not one that this list gave: take next_cursor as it is",
+    )
 }

@@ -81,9 +81,7 @@ impl IntoResponse for Problem {
             domain: self.domain,
         };
         let mut response = (self.status, Json(document)).into_response();
-        response
-            .headers_mut()
-            .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         for (name, value) in self.headers {
             response.headers_mut().append(name, value);
         }
@@ -99,12 +97,19 @@ impl From<StoreError> for Problem {
                 tracing::warn!("the store's queue is full (store.queue_length); a caller was sent away");
                 Self::unavailable("api", "overloaded", "too many writes are waiting: try again")
             }
-            StoreError::Unavailable(_) => {
-                Self::unavailable("api", "service_unavailable", "the store could not commit, and nothing was written: try again")
-            }
+            StoreError::Unavailable(_) => Self::unavailable(
+                "api",
+                "service_unavailable",
+                "the store could not commit, and nothing was written: try again",
+            ),
             StoreError::Database(_) | StoreError::Damaged(_) => {
                 tracing::error!(%error, "a request failed in the store: {error}");
-                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "api", "internal_error", "the daemon failed; its log says how")
+                Self::new(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "api",
+                    "internal_error",
+                    "the daemon failed; its log says how",
+                )
             }
         }
     }

@@ -33,7 +33,11 @@ pub async fn list(State(api): State<Api>, body::Query(query): body::Query<ListQu
         None | Some("asc") => false,
         Some("desc") => true,
         Some(other) => {
-            return Err(Problem::bad_request("pagination", "invalid_order", format!("order is `{other}`; give asc or desc")));
+            return Err(Problem::bad_request(
+                "pagination",
+                "invalid_order",
+                format!("order is `{other}`; give asc or desc"),
+            ));
         }
     };
     let paging = PageQuery::new(query.limit, query.page, query.cursor).check()?;

@@ -80,7 +80,9 @@ pub async fn submit(
             Err(Problem::conflict("idempotency", "idempotency_conflict", refused.to_string()))
         }
         Err(refused @ Refused::UnknownAsset(_)) => Err(invalid("asset_not_found", refused.to_string())),
-        Err(refused @ Refused::Unplaced(_)) => Err(Problem::conflict("sessions", "binding_conflict", refused.to_string())),
+        Err(refused @ Refused::Unplaced(_)) => {
+            Err(Problem::conflict("sessions", "binding_conflict", refused.to_string()))
+        }
     }
 }
 
@@ -134,7 +136,9 @@ fn idempotency_key(headers: &HeaderMap, in_body: Option<&str>) -> Result<Option<
         .map(|value| value.to_str().map_err(|_| refuse("the Idempotency-Key header is not plain text")))
         .transpose()?;
     let key = match (in_header.map(str::trim), in_body.map(str::trim)) {
-        (Some(header), Some(body)) if header != body => return Err(refuse("the header and the body give different keys")),
+        (Some(header), Some(body)) if header != body => {
+            return Err(refuse("the header and the body give different keys"));
+        }
         (header, body) => header.or(body),
     };
     match key {

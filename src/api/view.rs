@@ -111,7 +111,11 @@ impl RunView {
         };
         let outputs = said
             .into_iter()
-            .map(|said| OutputView { ordinal: said.ordinal, content: said.output.content, created_at_ms: said.created_ms })
+            .map(|said| OutputView {
+                ordinal: said.ordinal,
+                content: said.output.content,
+                created_at_ms: said.created_ms,
+            })
             .collect();
         Self {
             run_id: run.id,
@@ -171,7 +175,11 @@ impl From<StoredDelivery> for DeliveryView {
             status: stored.status,
             session_id: stored.session,
             run_id: stored.run,
-            target: format!("{}:address_sha256:{}", stored.target.plugin, hex::encode(&Sha256::digest(&stored.target.address)[..8])),
+            target: format!(
+                "{}:address_sha256:{}",
+                stored.target.plugin,
+                hex::encode(&Sha256::digest(&stored.target.address)[..8])
+            ),
             plugin: stored.target.plugin,
             attempts: stored.attempts,
             next_attempt_at_ms: stored.next_ms,

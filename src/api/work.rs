@@ -20,11 +20,7 @@ use super::{
 };
 use crate::{
     executor::ExecutorKind,
-    model::{
-        ids::RunId,
-        output::Output,
-        run::RunError,
-    },
+    model::{ids::RunId, output::Output, run::RunError},
     outputs::{
         append::{Append, Appended, MAX_OUTPUTS},
         finish::{End, Finish, Finished},
@@ -231,7 +227,8 @@ fn lease_ms(api: &Api, asked: Option<i64>) -> Result<i64, Problem> {
 }
 
 fn lost(id: &str, epoch: i64) -> Problem {
-    let detail = format!("the lease of `{id}` at epoch {epoch} is over: drop the work, the run has ended or is somebody else's");
+    let detail =
+        format!("the lease of `{id}` at epoch {epoch} is over: drop the work, the run has ended or is somebody else's");
     Problem::conflict("runs", "lease_lost", detail)
 }
 

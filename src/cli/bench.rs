@@ -51,6 +51,9 @@ enum What {
         /// Calls to time.
         #[arg(long, default_value_t = 20_000)]
         calls: u32,
+        /// What a pool slot keeps resident, in bytes [default: that of the settings].
+        #[arg(long)]
+        keep_resident_bytes: Option<usize>,
     },
     /// Write receipts into a store that no daemon uses.
     Prefill {
@@ -66,17 +69,21 @@ enum What {
 /// Does it.
 pub async fn run(args: BenchArgs) -> Result<(), StartError> {
     match args.what {
-        What::Guest { plugin, calls } => Ok(time_guest(&plugin, calls).await?),
+        What::Guest { plugin, calls, keep_resident_bytes } => {
+            let mut settings = EngineSettings::default();
+            settings.keep_resident_bytes = keep_resident_bytes.unwrap_or(settings.keep_resident_bytes);
+            Ok(time_guest(&plugin, calls, &settings).await?)
+        }
         What::Prefill { state_root, receipts } => Ok(prefill(&state_root, receipts).await?),
     }
 }
 
-async fn time_guest(path: &Path, calls: u32) -> anyhow::Result<()> {
+async fn time_guest(path: &Path, calls: u32, settings: &EngineSettings) -> anyhow::Result<()> {
     let bytes = std::fs::read(path).with_context(|| format!("reading `{}`", path.display()))?;
     let cache = tempfile::tempdir()?;
     let load = async || -> anyhow::Result<(f64, Arc<dyn Plugin>)> {
         // An engine of its own each time, so that the second one finds compiled code on disk and nowhere else.
-        let engine = WasmEngine::new(EngineSettings::default(), cache.path().join("compiled"))?;
+        let engine = WasmEngine::new(settings.clone(), cache.path().join("compiled"))?;
         let started = Instant::now();
         let plugin: Arc<dyn Plugin> = engine.load(bytes.clone()).await?;
         Ok((started.elapsed().as_secs_f64() * 1e3, plugin))
@@ -114,10 +121,11 @@ async fn time_guest(path: &Path, calls: u32) -> anyhow::Result<()> {
 
 /// An event of about 1 KiB, as an authenticated caller sends it.
 fn sample_request() -> Request {
-    let items: Vec<Value> = (0..12).map(|n| json!({ "sku": format!("item-{n:04}"), "quantity": n, "price_cents": n * 199 })).collect();
+    let items: Vec<Value> =
+        (0..16).map(|n| json!({ "sku": format!("item-{n:04}"), "quantity": n, "price_cents": n * 199 })).collect();
     let body = json!({
         "idempotency_key": "order-000123", "binding_keys": ["customer:42"], "actor_id": "shop",
-        "content": "Order 123 has arrived with twelve items.", "metadata": { "items": items, "currency": "EUR" },
+        "content": "Order 123 has arrived with sixteen items.", "metadata": { "items": items, "currency": "EUR" },
     });
     Request {
         method: "POST".to_owned(),

@@ -36,7 +36,11 @@ pub async fn run(args: DemoArgs) -> Result<(), StartError> {
     let app = App::start(settings(folder.path(), &connectors, &args.plugins), Vec::new()).await?;
     let address = app.address();
     println!("kheishd demo: a daemon of its own on http://{address}, state in {}", folder.path().display());
-    println!("plugins from {}; connector http/demo with bearer token and HMAC; replies to {}\n", args.plugins.display(), receiver.url());
+    println!(
+        "plugins from {}; connector http/demo with bearer token and HMAC; replies to {}\n",
+        args.plugins.display(),
+        receiver.url()
+    );
     let told = tell(&sender.to(address), &mut receiver).await;
     app.stop().await;
     told?;
@@ -74,7 +78,11 @@ async fn tell(sender: &Sender, receiver: &mut Receiver) -> anyhow::Result<()> {
     println!("   session    {}", text(&first.body, "/session_id"));
     println!("   run        {run}, {}", text(&first.body, "/status"));
     let ended = sender.run_when_completed(&run, PATIENCE).await?;
-    println!("   output     {:?}, by the echo executor, attempt {}", text(&ended, "/outputs/0/content"), ended["attempt"]);
+    println!(
+        "   output     {:?}, by the echo executor, attempt {}",
+        text(&ended, "/outputs/0/content"),
+        ended["attempt"]
+    );
     let reply = receiver.next(PATIENCE).await?;
     ensure!(reply.body["content"] == "Order 1 has arrived.", "the reply does not say what was sent: {}", reply.body);
     let settled = sender.delivery_when_delivered(&run, PATIENCE).await?;

@@ -30,7 +30,9 @@ pub async fn run(args: ServeArgs) -> Result<(), StartError> {
 /// Flags and variables over the file over the defaults.
 fn settings(args: ServeArgs) -> Result<Settings, StartError> {
     let mut settings = match &args.config {
-        Some(path) => located::load::<Settings>(path).map_err(|problem| StartError::Config(vec![problem.to_string()]))?,
+        Some(path) => {
+            located::load::<Settings>(path).map_err(|problem| StartError::Config(vec![problem.to_string()]))?
+        }
         None => Settings::default(),
     };
     settings.listen = args.listen.unwrap_or(settings.listen);

@@ -98,7 +98,11 @@ pub fn load(path: &Path) -> Result<Vec<ConnectorConfig>, Vec<Problem>> {
             continue;
         }
         let Some(tables) = item.as_array_of_tables() else {
-            problems.push(source.problem(span, &format!("`{name}`"), format!("expected an array of tables: write `[[{name}]]`")));
+            problems.push(source.problem(
+                span,
+                &format!("`{name}`"),
+                format!("expected an array of tables: write `[[{name}]]`"),
+            ));
             continue;
         };
         for table in tables {
@@ -128,7 +132,8 @@ fn read(source: &Source, kind: Option<&str>, table: &Table) -> Result<ConnectorC
     read_identity(&mut config, kind, &mut problems);
     config.host = HostFields {
         fixed_session_id: take(&mut config, "fixed_session_id", &mut problems),
-        allow_unauthenticated_ingress: take(&mut config, "allow_unauthenticated_ingress", &mut problems).unwrap_or_default(),
+        allow_unauthenticated_ingress: take(&mut config, "allow_unauthenticated_ingress", &mut problems)
+            .unwrap_or_default(),
         ingress_events_per_second: take(&mut config, "ingress_events_per_second", &mut problems),
         default_reply_targets: take(&mut config, "default_reply_targets", &mut problems).unwrap_or_default(),
         session_policy: take(&mut config, "session_policy", &mut problems).unwrap_or_default(),
@@ -144,7 +149,9 @@ fn read_identity(config: &mut ConnectorConfig, kind: Option<&str>, problems: &mu
     if let Some(name) = take::<String>(config, "name", problems) {
         config.id.name = name;
         if !ConnectorId::name_is_valid(&config.id.name) {
-            problems.push(config.problem("name", "expected 1 to 64 of a-z, A-Z, 0-9, `.`, `_` and `-`, not starting with a dot"));
+            problems.push(
+                config.problem("name", "expected 1 to 64 of a-z, A-Z, 0-9, `.`, `_` and `-`, not starting with a dot"),
+            );
         }
     } else if problems.is_empty() {
         problems.push(config.problem("name", "missing: every connector has a name, which is part of its route"));

@@ -71,7 +71,8 @@ impl Source {
 
     /// The document, with positions.
     pub(super) fn document(&self) -> Result<toml_edit::Document<&str>, Problem> {
-        toml_edit::Document::parse(self.text.as_str()).map_err(|error| self.parse_problem(error.span(), error.message()))
+        toml_edit::Document::parse(self.text.as_str())
+            .map_err(|error| self.parse_problem(error.span(), error.message()))
     }
 }
 

@@ -3,24 +3,22 @@
 
 use std::{
     collections::BTreeMap,
-    fs::Metadata,
-    io,
-    os::unix::fs::{MetadataExt, PermissionsExt},
+    io::{self, Read},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
 use async_trait::async_trait;
+use cap_std::{
+    ambient_authority,
+    fs::{Dir, MetadataExt, PermissionsExt},
+};
 use notify::{RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    Plugin,
-    registry::Registry,
-    wasm::WasmEngine,
-};
+use super::{Plugin, registry::Registry, wasm::WasmEngine};
 use crate::clock::Clock;
 
 /// A file is read when it has looked the same for this long: it may still be being written.
@@ -50,7 +48,7 @@ pub struct PluginFolder {
 }
 
 /// What tells one content of a file from another without reading it.
-type Stamp = (u64, u64, i64, i64);
+type Stamp = (u64, u64, i64, i64, u32);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Seen {
@@ -62,7 +60,13 @@ enum Seen {
 
 impl PluginFolder {
     /// A folder that nobody has looked at yet.
-    pub fn new(path: PathBuf, engine: Arc<WasmEngine>, registry: Arc<Registry>, adopter: Arc<dyn Adopter>, clock: Clock) -> Self {
+    pub fn new(
+        path: PathBuf,
+        engine: Arc<WasmEngine>,
+        registry: Arc<Registry>,
+        adopter: Arc<dyn Adopter>,
+        clock: Clock,
+    ) -> Self {
         Self { path, engine, registry, adopter, clock, seen: BTreeMap::new() }
     }
 
@@ -79,7 +83,8 @@ impl PluginFolder {
         let (changed, mut changes) = mpsc::channel(1);
         // A hint only: when the queue is full a look is due anyway.
         let watcher = notify::recommended_watcher(move |_| changed.try_send(()).unwrap_or_default());
-        let watching = watcher.and_then(|mut watcher| watcher.watch(&self.path, RecursiveMode::NonRecursive).map(|()| watcher));
+        let watching =
+            watcher.and_then(|mut watcher| watcher.watch(&self.path, RecursiveMode::NonRecursive).map(|()| watcher));
         if let Err(error) = &watching {
             tracing::warn!(%error, "the plugin folder cannot be watched and is looked at every {} s: {error}", RESCAN.as_secs());
         }
@@ -136,7 +141,10 @@ impl PluginFolder {
         match self.registry.kind_of(file) {
             Some(kind) if self.adopter.uses(&kind) => {
                 tracing::warn!(file, kind, "plugin file `{file}` is gone; its loaded version goes on serving");
-                self.registry.report_failure(file, "the file is gone; the loaded version serves until the daemon stops".to_owned());
+                self.registry.report_failure(
+                    file,
+                    "the file is gone; the loaded version serves until the daemon stops".to_owned(),
+                );
             }
             _ => {
                 tracing::info!(file, "plugin file `{file}` is gone");
@@ -157,8 +165,8 @@ impl PluginFolder {
     }
 
     async fn try_load(&self, file: &str) -> Result<Option<(String, String)>, String> {
-        let path = self.path.join(file);
-        let bytes = tokio::fs::read(&path).await.map_err(|error| format!("it cannot be read: {error}"))?;
+        let bytes = read(&self.path, file, self.engine.plugin_bytes())
+            .map_err(|error| format!("it cannot be read: {error}"))?;
         let plugin = self.engine.load(bytes).await.map_err(|error| error.to_string())?;
         let plugin: Arc<dyn Plugin> = plugin;
         let (kind, digest) = (plugin.manifest().kind.clone(), plugin.digest().to_owned());
@@ -174,24 +182,31 @@ impl PluginFolder {
     }
 }
 
-/// The plugin files in a folder that nobody but its owner, or the owner's group, can write to.
+/// The plugin files in a folder. A link counts when it leads to a file in the folder.
 fn list(folder: &Path) -> io::Result<BTreeMap<String, Stamp>> {
+    let folder = Dir::open_ambient_dir(folder, ambient_authority())?;
     let mut found = BTreeMap::new();
-    for entry in std::fs::read_dir(folder)? {
-        let entry = entry?;
-        let Ok(name) = entry.file_name().into_string() else { continue };
+    for entry in folder.entries()? {
+        let Ok(name) = entry?.file_name().into_string() else { continue };
         if name.starts_with('.') || !name.ends_with(".wasm") {
             continue;
         }
-        // Follows a link only when it leads to a file; a folder or a device is no plugin.
-        let Ok(metadata) = std::fs::metadata(entry.path()) else { continue };
-        if metadata.is_file() && !writable_by_others(&metadata) {
-            found.insert(name, (metadata.len(), metadata.ino(), metadata.mtime(), metadata.mtime_nsec()));
+        let Ok(metadata) = folder.metadata(&name) else { continue };
+        if metadata.is_file() {
+            let mode = metadata.permissions().mode();
+            found.insert(name, (metadata.len(), metadata.ino(), metadata.mtime(), metadata.mtime_nsec(), mode));
         }
     }
     Ok(found)
 }
 
-fn writable_by_others(metadata: &Metadata) -> bool {
-    metadata.permissions().mode() & 0o002 != 0
+/// Reads a file once; one byte more than the limit is enough to see that it is too large.
+fn read(folder: &Path, file: &str, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let file = Dir::open_ambient_dir(folder, ambient_authority())?.open(file)?;
+    if file.metadata()?.permissions().mode() & 0o002 != 0 {
+        return Err(io::Error::other("everybody on this machine can write to it: take that away (chmod o-w)"));
+    }
+    file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }

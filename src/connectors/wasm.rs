@@ -109,6 +109,11 @@ impl WasmEngine {
         load::load(self, bytes).await
     }
 
+    /// Size of a plugin file that is looked at, in bytes.
+    pub fn plugin_bytes(&self) -> u64 {
+        self.settings.plugin_bytes
+    }
+
     /// How memory for instances is allocated, for people.
     pub fn allocation(&self) -> &'static str {
         self.allocation.name()

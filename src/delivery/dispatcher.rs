@@ -33,7 +33,13 @@ pub struct Dispatcher {
 
 impl Dispatcher {
     /// A dispatcher of the process `instance`.
-    pub fn new(store: Store, egress: Arc<Egress>, clock: Clock, settings: DeliverySettings, instance: &str) -> Arc<Self> {
+    pub fn new(
+        store: Store,
+        egress: Arc<Egress>,
+        clock: Clock,
+        settings: DeliverySettings,
+        instance: &str,
+    ) -> Arc<Self> {
         Arc::new(Self { store, egress, clock, settings, owner: format!("{FAMILY}{instance}") })
     }
 
@@ -65,13 +71,20 @@ impl Dispatcher {
     async fn reclaim(&self) -> Result<(), StoreError> {
         let reclaimed = self.store.write(Reclaim { now_ms: self.clock.now_ms(), former: None }).await?;
         if reclaimed > 0 {
-            tracing::warn!(lanes = reclaimed, "{reclaimed} lanes were held past their lease; their deliveries wait again");
+            tracing::warn!(
+                lanes = reclaimed,
+                "{reclaimed} lanes were held past their lease; their deliveries wait again"
+            );
         }
         Ok(())
     }
 
     /// Leases as many lanes as there are free workers.
-    async fn send_some(self: &Arc<Self>, places: &Arc<Semaphore>, under_way: &TaskTracker) -> Result<usize, StoreError> {
+    async fn send_some(
+        self: &Arc<Self>,
+        places: &Arc<Semaphore>,
+        under_way: &TaskTracker,
+    ) -> Result<usize, StoreError> {
         // At least one place, so that the loop waits for a worker rather than for a wake-up.
         let Ok(first) = Arc::clone(places).acquire_owned().await else { return Ok(0) };
         let mut free = vec![first];
@@ -106,7 +119,9 @@ impl Dispatcher {
         match self.store.write(Settle { delivery, settlement, now_ms }).await {
             Ok(true) => tracing::debug!(delivery = %id, attempt, ?status, "delivery {id} settled"),
             Ok(false) => tracing::warn!(delivery = %id, "delivery {id} was taken over before it was settled"),
-            Err(error) => tracing::error!(delivery = %id, %error, "delivery {id} could not be settled; it is tried again after its lease"),
+            Err(error) => {
+                tracing::error!(delivery = %id, %error, "delivery {id} could not be settled; it is tried again after its lease")
+            }
         }
         drop(place);
     }
@@ -117,7 +132,9 @@ impl Dispatcher {
         match sent {
             Sent::Delivered => ended(DeliveryStatus::Delivered, None),
             Sent::Dead { code, detail } => ended(DeliveryStatus::Dead, Some((code, detail))),
-            Sent::Retry { code, detail, counts, .. } if counts && delivery.attempt >= self.settings.backoff.max_attempts => {
+            Sent::Retry { code, detail, counts, .. }
+                if counts && delivery.attempt >= self.settings.backoff.max_attempts =>
+            {
                 ended(DeliveryStatus::Dead, Some((code, format!("{detail} (attempt {}, the last)", delivery.attempt))))
             }
             Sent::Retry { code, detail, after_ms, counts } => {

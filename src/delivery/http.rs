@@ -81,7 +81,8 @@ impl HttpTarget {
     /// without repeating the address.
     pub fn parse(address: &str) -> Result<Self, String> {
         let address = if address.trim_start().starts_with('{') {
-            serde_json::from_str(address).map_err(|error| format!("the address is not of the form {{\"url\": …}}: {error}"))?
+            serde_json::from_str(address)
+                .map_err(|error| format!("the address is not of the form {{\"url\": …}}: {error}"))?
         } else {
             Address { url: address.to_owned(), allow_private_network: false, headers: BTreeMap::new() }
         };
@@ -133,7 +134,8 @@ fn checked(headers: &BTreeMap<String, String>) -> Result<HeaderMap, String> {
         if FORBIDDEN.contains(&parsed.as_str()) || parsed.as_str().starts_with("x-forwarded-") {
             return Err(format!("the header `{name}` is not a target's to set"));
         }
-        let value = HeaderValue::try_from(value).map_err(|_| format!("the value of header `{name}` is not plain text"))?;
+        let value =
+            HeaderValue::try_from(value).map_err(|_| format!("the value of header `{name}` is not plain text"))?;
         checked.insert(parsed, value);
     }
     Ok(checked)
@@ -141,7 +143,12 @@ fn checked(headers: &BTreeMap<String, String>) -> Result<HeaderMap, String> {
 
 /// Decides from the answer whether to try again.
 fn judge(answer: Result<crate::egress::Answer, EgressError>) -> Sent {
-    let retry = |code: &str, detail: String, after_ms: Option<i64>, counts| Sent::Retry { code: code.to_owned(), detail, after_ms, counts };
+    let retry = |code: &str, detail: String, after_ms: Option<i64>, counts| Sent::Retry {
+        code: code.to_owned(),
+        detail,
+        after_ms,
+        counts,
+    };
     match answer {
         Ok(answer) if answer.status.is_success() => Sent::Delivered,
         Ok(answer) => {
@@ -169,7 +176,8 @@ fn retry_after_ms(headers: &HeaderMap) -> Option<i64> {
             let until = httpdate::parse_http_date(text).ok()?;
             // A date counts from the answer's own, so that no clock but the target's matters.
             let now = headers.get(header::DATE).and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok());
-            i64::try_from(until.duration_since(now.unwrap_or(SystemTime::UNIX_EPOCH)).unwrap_or_default().as_millis()).ok()?
+            i64::try_from(until.duration_since(now.unwrap_or(SystemTime::UNIX_EPOCH)).unwrap_or_default().as_millis())
+                .ok()?
         }
     };
     Some(wait_ms.clamp(0, MAX_RETRY_AFTER_MS))
@@ -190,10 +198,20 @@ mod tests {
     #[test]
     fn addresses_are_urls_or_json() {
         assert!(!HttpTarget::parse("https://example.com/hook?x=1").unwrap().allow_private_network());
-        assert!(HttpTarget::parse(r#"{"url":"http://127.0.0.1/","allow_private_network":true}"#).unwrap().allow_private_network());
+        assert!(
+            HttpTarget::parse(r#"{"url":"http://127.0.0.1/","allow_private_network":true}"#)
+                .unwrap()
+                .allow_private_network()
+        );
         for bad in [
-            "", "example.com", "ftp://example.com/", "https://user:word@example.com/", r#"{"url":1}"#, r#"{"url":"http://a/","extra":1}"#,
-            r#"{"url":"http://a/","headers":{"Authorization":"x"}}"#, r#"{"url":"http://a/","headers":{"X-Forwarded-For":"x"}}"#,
+            "",
+            "example.com",
+            "ftp://example.com/",
+            "https://user:word@example.com/",
+            r#"{"url":1}"#,
+            r#"{"url":"http://a/","extra":1}"#,
+            r#"{"url":"http://a/","headers":{"Authorization":"x"}}"#,
+            r#"{"url":"http://a/","headers":{"X-Forwarded-For":"x"}}"#,
             r#"{"url":"http://a/","headers":{"bad name":"x"}}"#,
         ] {
             assert!(HttpTarget::parse(bad).is_err(), "{bad}");

@@ -11,7 +11,9 @@ pub fn check(target: &ReplyTarget) -> Result<(), String> {
 /// Checks a target that a caller's payload chose: it may not grant itself the private network.
 pub fn check_untrusted(target: &ReplyTarget) -> Result<(), String> {
     if parse(target)?.allow_private_network() {
-        return Err("allow_private_network is the operator's to give: put the target into default_reply_targets".to_owned());
+        return Err(
+            "allow_private_network is the operator's to give: put the target into default_reply_targets".to_owned()
+        );
     }
     Ok(())
 }

@@ -31,7 +31,11 @@ pub async fn run(
         let rescued = store.write(rescue).await?;
         if rescued.requeued + rescued.failed > 0 {
             let (requeued, failed) = (rescued.requeued, rescued.failed);
-            tracing::warn!(requeued, failed, "leases ended without an answer: {requeued} runs wait again, {failed} failed");
+            tracing::warn!(
+                requeued,
+                failed,
+                "leases ended without an answer: {requeued} runs wait again, {failed} failed"
+            );
         }
     }
 }

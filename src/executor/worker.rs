@@ -35,7 +35,13 @@ pub struct Worker {
 
 impl Worker {
     /// A worker that holds its leases as `owner`.
-    pub fn new(store: Store, clock: Clock, settings: QueueSettings, owner: String, executor: Arc<dyn Executor>) -> Arc<Self> {
+    pub fn new(
+        store: Store,
+        clock: Clock,
+        settings: QueueSettings,
+        owner: String,
+        executor: Arc<dyn Executor>,
+    ) -> Arc<Self> {
         Arc::new(Self { store, clock, settings, owner, executor })
     }
 
@@ -61,7 +67,11 @@ impl Worker {
         Ok(())
     }
 
-    async fn perform_some(self: &Arc<Self>, places: &Arc<Semaphore>, under_way: &TaskTracker) -> Result<usize, StoreError> {
+    async fn perform_some(
+        self: &Arc<Self>,
+        places: &Arc<Semaphore>,
+        under_way: &TaskTracker,
+    ) -> Result<usize, StoreError> {
         let Ok(first) = Arc::clone(places).acquire_owned().await else { return Ok(0) };
         let mut free = vec![first];
         while let Ok(place) = Arc::clone(places).try_acquire_owned() {
@@ -97,7 +107,9 @@ impl Worker {
             Ok(Finished::Done(_)) => {}
             Ok(Finished::Lost) => tracing::warn!(run = %run.id, "run {} was taken over before it ended", run.id),
             Ok(Finished::TooMany) => tracing::error!(run = %run.id, "run {} said more than a run may", run.id),
-            Err(error) => tracing::error!(run = %run.id, %error, "run {} could not be finished; it is taken up again after its lease", run.id),
+            Err(error) => {
+                tracing::error!(run = %run.id, %error, "run {} could not be finished; it is taken up again after its lease", run.id)
+            }
         }
         drop(place);
     }

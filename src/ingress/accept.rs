@@ -77,7 +77,9 @@ pub enum Refused {
     #[error("this idempotency key was accepted before with a different payload: send a new key, or the same payload")]
     Conflict,
     /// No session by this name, and the connector may not make one.
-    #[error("session `{0}` does not exist and session_policy.create_if_missing is false: create it, or allow the connector to")]
+    #[error(
+        "session `{0}` does not exist and session_policy.create_if_missing is false: create it, or allow the connector to"
+    )]
     UnknownSession(SessionId),
     /// No place for it.
     #[error(transparent)]
@@ -216,7 +218,8 @@ type Written = HashMap<RunId, (Run, i64)>;
 /// Writes what was decided, a statement for each table.
 async fn write(batch: &[Accept], decisions: &[Decision], tx: &mut Tx<'_>) -> Result<Written, StoreError> {
     let Some(now_ms) = batch.first().map(|command| command.now_ms) else { return Ok(Written::new()) };
-    let accepted = || batch.iter().zip(decisions).filter_map(|(command, decision)| Some((command, decision.as_ref().ok()?)));
+    let accepted =
+        || batch.iter().zip(decisions).filter_map(|(command, decision)| Some((command, decision.as_ref().ok()?)));
     let fresh: Vec<(&Entry, &SessionId, &Vec<String>)> = accepted()
         .flat_map(|(command, fates)| command.entries.iter().zip(fates))
         .filter_map(|(entry, fate)| match fate {
@@ -271,7 +274,8 @@ async fn insert_runs(
     let mut new_runs = Vec::with_capacity(fresh.len());
     let mut before = Vec::with_capacity(fresh.len());
     for (entry, session, _) in fresh {
-        let tail = tails.get(session.as_str()).ok_or(StoreError::Damaged("a session that was extended is not there"))?;
+        let tail =
+            tails.get(session.as_str()).ok_or(StoreError::Damaged("a session that was extended is not there"))?;
         let left = left.entry(session.as_str()).or_default();
         *left -= 1;
         new_runs.push(new_run(entry, session, tail.last_seq - *left, now_ms));
@@ -313,7 +317,8 @@ fn reply(command: &Accept, fates: Vec<Fate>, written: &mut Written) -> Result<Ve
         .map(|(entry, fate)| match fate {
             Fate::Duplicate(run) => Ok(Accepted::Duplicate(run)),
             Fate::Fresh { .. } => {
-                let (run, before) = written.remove(&entry.run).ok_or(StoreError::Damaged("an accepted run was not written"))?;
+                let (run, before) =
+                    written.remove(&entry.run).ok_or(StoreError::Damaged("an accepted run was not written"))?;
                 Ok(Accepted::Fresh(Box::new(run), before))
             }
         })

@@ -166,7 +166,12 @@ fn check_targets(event: &Event) -> Result<(), Problem> {
 }
 
 /// Spends a rate token for each event, commits, and gives back the tokens of events that are not new.
-async fn commit(ingress: &Ingress, route: &Route, entries: Vec<Entry>, effects: Vec<Effect>) -> Result<Vec<Accepted>, Problem> {
+async fn commit(
+    ingress: &Ingress,
+    route: &Route,
+    entries: Vec<Entry>,
+    effects: Vec<Effect>,
+) -> Result<Vec<Accepted>, Problem> {
     let now_ms = ingress.clock.now_ms();
     for taken in 0..entries.len() {
         if let Err(wait_ms) = route.rate.try_take(now_ms) {
@@ -232,14 +237,20 @@ fn failed(id: &ConnectorId, fault: &Fault) -> Problem {
     tracing::warn!(connector = %id, error = %fault, "a call of {id} failed: {fault}");
     let problem = |status, code, detail: &str| Problem::new(status, DOMAIN, code, format!("connector `{id}` {detail}"));
     match fault {
-        Fault::Overloaded => problem(StatusCode::SERVICE_UNAVAILABLE, "overloaded", "has too many calls in flight: try again")
-            .retry_after_ms(1000),
-        Fault::Deadline(_) => problem(StatusCode::GATEWAY_TIMEOUT, "connector_timeout", "took too long; nothing was accepted"),
+        Fault::Overloaded => {
+            problem(StatusCode::SERVICE_UNAVAILABLE, "overloaded", "has too many calls in flight: try again")
+                .retry_after_ms(1000)
+        }
+        Fault::Deadline(_) => {
+            problem(StatusCode::GATEWAY_TIMEOUT, "connector_timeout", "took too long; nothing was accepted")
+        }
         Fault::Memory { .. } | Fault::Trap(_) | Fault::Contract(_) => {
             problem(StatusCode::BAD_GATEWAY, "connector_failed", "failed on this request; nothing was accepted")
         }
-        Fault::Host(_) => problem(StatusCode::SERVICE_UNAVAILABLE, "service_unavailable", "could not be run: try again")
-            .retry_after_ms(1000),
+        Fault::Host(_) => {
+            problem(StatusCode::SERVICE_UNAVAILABLE, "service_unavailable", "could not be run: try again")
+                .retry_after_ms(1000)
+        }
     }
 }
 

@@ -40,10 +40,10 @@ pub fn prepare(rules: &Rules, event: Event, clock: &Clock) -> Result<Entry, Faul
         .map_err(|error| contract(&format!("named an invalid session: {error}")))?
         .fixed(rules.fixed_session.as_ref())
         .creating(rules.create_sessions);
-    let key = event.key.as_deref().map(|key| Key {
-        receipt: receipt_key(&rules.connector.to_string(), key),
-        fingerprint: fingerprint(&event),
-    });
+    let key = event
+        .key
+        .as_deref()
+        .map(|key| Key { receipt: receipt_key(&rules.connector.to_string(), key), fingerprint: fingerprint(&event) });
     let (input, assets) = split_input(event.input);
     let mut metadata = event.metadata;
     if let (Some(text), Some(key)) = (event.key.as_deref(), &key) {
@@ -80,7 +80,15 @@ fn fingerprint(event: &Event) -> [u8; 32] {
         Some(text) => Sha256::digest(text).into(),
         None => {
             let inputs: Vec<Value> = event.input.iter().map(describe_input).collect();
-            let whole = json!([event.actor, event.source_kind, event.intent, event.relation, event.binding_keys, inputs, event.metadata]);
+            let whole = json!([
+                event.actor,
+                event.source_kind,
+                event.intent,
+                event.relation,
+                event.binding_keys,
+                inputs,
+                event.metadata
+            ]);
             Sha256::digest(whole.to_string()).into()
         }
     }
@@ -90,7 +98,9 @@ fn describe_input(part: &InputPart) -> Value {
     match part {
         InputPart::Text(text) => json!(["text", text]),
         InputPart::RemoteFile(file) => json!(["remote", file.locator]),
-        InputPart::InlineFile(file) => json!(["inline", file.name, file.media_type, hex::encode(Sha256::digest(&file.data))]),
+        InputPart::InlineFile(file) => {
+            json!(["inline", file.name, file.media_type, hex::encode(Sha256::digest(&file.data))])
+        }
         InputPart::Asset(id) => json!(["asset", id]),
     }
 }

@@ -6,11 +6,7 @@ use arc_swap::ArcSwap;
 use serde::Serialize;
 use tokio::sync::Semaphore;
 
-use super::{
-    prepare::Rules,
-    rate::RateLimit,
-    verify::Verifier,
-};
+use super::{prepare::Rules, rate::RateLimit, verify::Verifier};
 use crate::{
     config::connectors::{ConnectorConfig, Problem, Resolved, resolve},
     connectors::{Context, KeyValue, Plugin},

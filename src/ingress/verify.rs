@@ -51,7 +51,10 @@ struct Check {
 enum Test {
     /// SHA-256 of the token: digests are compared, so that neither content nor length shows in the time it takes.
     Bearer([u8; 32]),
-    HeaderEquals { header: String, digest: [u8; 32] },
+    HeaderEquals {
+        header: String,
+        digest: [u8; 32],
+    },
     Hmac(Box<HmacTest>),
 }
 
@@ -133,7 +136,10 @@ impl Verifier {
                 };
                 let request = Request { method: &head.method, target: &head.target, timestamp, body };
                 if !test.key.verify(&test.template, &request, signature) {
-                    let detail = format!("`{}` does not match the request: sign {} with the connector's secret, over the exact bytes that are sent", test.recipe.signature_header, test.recipe.template);
+                    let detail = format!(
+                        "`{}` does not match the request: sign {} with the connector's secret, over the exact bytes that are sent",
+                        test.recipe.signature_header, test.recipe.template
+                    );
                     return Err(denied("invalid_signature", detail));
                 }
             }
@@ -157,7 +163,9 @@ fn check_bearer(headers: &HeaderMap, digest: &[u8; 32]) -> Result<(), Denied> {
     match value.as_bytes().strip_prefix(b"Bearer ") {
         Some(token) if equal(token, digest) => Ok(()),
         Some(_) => Err(denied("invalid_token", "the bearer token is not this connector's".to_owned())),
-        None => Err(denied("malformed_token", "the Authorization header is not of the form `Bearer <token>`".to_owned())),
+        None => {
+            Err(denied("malformed_token", "the Authorization header is not of the form `Bearer <token>`".to_owned()))
+        }
     }
 }
 
@@ -188,14 +196,19 @@ impl HmacTest {
             let detail = format!("`{name}` is not `{}` followed by the signature", self.recipe.signature_prefix);
             denied("malformed_signature", detail)
         };
-        let text = value.to_str().ok().and_then(|text| text.strip_prefix(&self.recipe.signature_prefix)).ok_or_else(malformed)?;
+        let text = value
+            .to_str()
+            .ok()
+            .and_then(|text| text.strip_prefix(&self.recipe.signature_prefix))
+            .ok_or_else(malformed)?;
         let signature = template::decode(self.recipe.encoding, text).filter(|bytes| bytes.len() == self.key.length());
         Ok((timestamp, signature.ok_or_else(malformed)?))
     }
 
     fn read_timestamp(&self, headers: &HeaderMap, name: &str, now_ms: i64) -> Result<String, Denied> {
         let value = single(headers, name, "timestamp")?;
-        let text = value.to_str().ok().filter(|text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()));
+        let text =
+            value.to_str().ok().filter(|text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()));
         let seconds = text.and_then(|text| text.parse::<u64>().ok());
         let (Some(text), Some(seconds)) = (text, seconds) else {
             let detail = format!("`{name}` is not a Unix time in whole seconds");
@@ -204,7 +217,9 @@ impl HmacTest {
         let skew = u64::try_from(now_ms / 1000).unwrap_or(0).abs_diff(seconds);
         if skew > self.max_age_secs {
             let limit = self.max_age_secs;
-            let detail = format!("`{name}` is {skew} s away from this host's clock, the limit is {limit} s: sign anew, and check both clocks");
+            let detail = format!(
+                "`{name}` is {skew} s away from this host's clock, the limit is {limit} s: sign anew, and check both clocks"
+            );
             return Err(denied("stale_timestamp", detail));
         }
         Ok(text.to_owned())

@@ -83,7 +83,8 @@ pub struct InvalidSessionId;
 impl SessionId {
     /// Takes a text that follows the rules of [`InvalidSessionId`] (contract section 1.8).
     pub fn parse(text: &str) -> Result<Self, InvalidSessionId> {
-        let allowed = (1..=256).contains(&text.len()) && !text.chars().any(char::is_control) && text != "." && text != "..";
+        let allowed =
+            (1..=256).contains(&text.len()) && !text.chars().any(char::is_control) && text != "." && text != "..";
         if allowed { Ok(Self(text.to_owned())) } else { Err(InvalidSessionId) }
     }
 

@@ -39,7 +39,9 @@ pub enum Unplaced {
     #[error("the event names no session: send a session_id or a binding key, or give the connector a fixed_session_id")]
     Unresolved,
     /// A binding key belongs to another session for good.
-    #[error("binding key `{key}` belongs to session `{bound}`, but the event goes to `{wanted}`: send keys of one conversation only")]
+    #[error(
+        "binding key `{key}` belongs to session `{bound}`, but the event goes to `{wanted}`: send keys of one conversation only"
+    )]
     Conflict {
         /// The key.
         key: String,
@@ -52,10 +54,15 @@ pub enum Unplaced {
 
 impl Placement {
     /// Derives the natural session of `key` for `connector` and sorts the binding keys.
-    pub fn new(connector: &ConnectorId, key: &SessionKey, mut binding_keys: Vec<String>) -> Result<Self, crate::model::ids::InvalidSessionId> {
+    pub fn new(
+        connector: &ConnectorId,
+        key: &SessionKey,
+        mut binding_keys: Vec<String>,
+    ) -> Result<Self, crate::model::ids::InvalidSessionId> {
         binding_keys.sort_unstable();
         binding_keys.dedup();
-        let derived = |digest: &[u8]| SessionId::parse(&format!("{}:{}:{}", connector.kind, connector.name, hex::encode(digest)));
+        let derived =
+            |digest: &[u8]| SessionId::parse(&format!("{}:{}:{}", connector.kind, connector.name, hex::encode(digest)));
         let mut chosen = None;
         let natural = match key {
             SessionKey::SessionId(id) => {

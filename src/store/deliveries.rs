@@ -99,7 +99,13 @@ pub struct Settlement {
 }
 
 /// Settles a delivery that is being sent. False when the lease was lost.
-pub async fn settle(tx: &mut Tx<'_>, id: DeliveryId, epoch: i64, settlement: &Settlement, now_ms: i64) -> Result<bool, StoreError> {
+pub async fn settle(
+    tx: &mut Tx<'_>,
+    id: DeliveryId,
+    epoch: i64,
+    settlement: &Settlement,
+    now_ms: i64,
+) -> Result<bool, StoreError> {
     let query = Query::new(
         "UPDATE deliveries SET status = ?, attempt = attempt - ?, next_ms = ?, error_code = ?, error_detail = ?, \
          platform_ref = ?, ended_ms = ? WHERE id = ? AND status = 1 AND epoch = ?",
@@ -120,9 +126,8 @@ pub async fn settle(tx: &mut Tx<'_>, id: DeliveryId, epoch: i64, settlement: &Se
 
 /// Puts the delivery that a dead process was sending in this lane back to the front.
 pub async fn requeue_sending(tx: &mut Tx<'_>, lane: &Claimed, now_ms: i64) -> Result<bool, StoreError> {
-    let query = Query::new(
-        "UPDATE deliveries SET status = 0, next_ms = ? WHERE lane_id = ? AND status = 1 AND epoch = ?",
-    );
+    let query =
+        Query::new("UPDATE deliveries SET status = 0, next_ms = ? WHERE lane_id = ? AND status = 1 AND epoch = ?");
     Ok(tx.execute(query.bind(now_ms).bind(lane.id.as_str()).bind(lane.epoch)).await? == 1)
 }
 

@@ -7,11 +7,7 @@
 
 use std::collections::HashMap;
 
-use super::{
-    StoreError,
-    sql::Query,
-    writer::Tx,
-};
+use super::{StoreError, sql::Query, writer::Tx};
 
 /// Which line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +57,12 @@ pub struct Lease<'a> {
 }
 
 /// Adds room for items at the end of lines, making the heads where they are missing. Each id occurs once.
-pub async fn extend(tx: &mut Tx<'_>, line: Line, added: &[(&str, i64)], now_ms: i64) -> Result<HashMap<String, Tail>, StoreError> {
+pub async fn extend(
+    tx: &mut Tx<'_>,
+    line: Line,
+    added: &[(&str, i64)],
+    now_ms: i64,
+) -> Result<HashMap<String, Tail>, StoreError> {
     let mut tails = HashMap::with_capacity(added.len());
     for chunk in added.chunks(64) {
         let table = line.table();
@@ -126,7 +127,13 @@ pub async fn release(tx: &mut Tx<'_>, line: Line, head: &Claimed, now_ms: i64) -
 
 /// Puts a leased head's item back to the front: the head is ready again at `ready_ms`, at a new fence. False when the
 /// lease was lost.
-pub async fn put_back(tx: &mut Tx<'_>, line: Line, head: &Claimed, ready_ms: i64, now_ms: i64) -> Result<bool, StoreError> {
+pub async fn put_back(
+    tx: &mut Tx<'_>,
+    line: Line,
+    head: &Claimed,
+    ready_ms: i64,
+    now_ms: i64,
+) -> Result<bool, StoreError> {
     let query = Query::new(format!(
         "UPDATE {} SET state = 1, ready_at = ?, queued = queued + 1, epoch = epoch + 1, updated_ms = ?, \
          lease_owner = NULL, lease_until = NULL WHERE id = ? AND epoch = ? AND state = 2",
@@ -138,20 +145,27 @@ pub async fn put_back(tx: &mut Tx<'_>, line: Line, head: &Claimed, ready_ms: i64
 
 /// Moves the end of a lease. False when the lease was lost.
 pub async fn renew(tx: &mut Tx<'_>, line: Line, head: &Claimed, until_ms: i64) -> Result<bool, StoreError> {
-    let query = Query::new(format!(
-        "UPDATE {} SET lease_until = ? WHERE id = ? AND epoch = ? AND state = 2",
-        line.table()
-    ));
+    let query =
+        Query::new(format!("UPDATE {} SET lease_until = ? WHERE id = ? AND epoch = ? AND state = 2", line.table()));
     Ok(tx.execute(query.bind(until_ms).bind(head.id.as_str()).bind(head.epoch)).await? == 1)
 }
 
 /// Up to `limit` heads whose lease is over: past its end, or held by a former process of this daemon (an owner that
 /// starts with `own` but is not `me`), whose tasks died with it.
-pub async fn abandoned(tx: &mut Tx<'_>, line: Line, now_ms: i64, limit: i64, former: Option<Former<'_>>) -> Result<Vec<Claimed>, StoreError> {
+pub async fn abandoned(
+    tx: &mut Tx<'_>,
+    line: Line,
+    now_ms: i64,
+    limit: i64,
+    former: Option<Former<'_>>,
+) -> Result<Vec<Claimed>, StoreError> {
     let lock = tx.dialect().for_update();
     let table = line.table();
     let query = match former {
-        None => Query::new(format!("SELECT id, epoch FROM {table} WHERE state = 2 AND lease_until <= ? LIMIT ? {lock}")).bind(now_ms),
+        None => {
+            Query::new(format!("SELECT id, epoch FROM {table} WHERE state = 2 AND lease_until <= ? LIMIT ? {lock}"))
+                .bind(now_ms)
+        }
         Some(former) => Query::new(format!(
             "SELECT id, epoch FROM {table} WHERE state = 2 AND lease_owner LIKE ? AND lease_owner <> ? LIMIT ? {lock}"
         ))

@@ -21,9 +21,16 @@ pub async fn count(tx: &mut Tx<'_>, fence: Fence) -> Result<i64, StoreError> {
 }
 
 /// Adds outputs behind the `said` ones that this attempt has.
-pub async fn append(tx: &mut Tx<'_>, fence: Fence, said: i64, outputs: &[Output], now_ms: i64) -> Result<(), StoreError> {
+pub async fn append(
+    tx: &mut Tx<'_>,
+    fence: Fence,
+    said: i64,
+    outputs: &[Output],
+    now_ms: i64,
+) -> Result<(), StoreError> {
     for (chunk, start) in outputs.chunks(64).zip((said..).step_by(64)) {
-        let mut query = Query::rows("INSERT INTO outputs (run_id, epoch, ordinal, content, created_ms) VALUES", 5, chunk.len(), "");
+        let mut query =
+            Query::rows("INSERT INTO outputs (run_id, epoch, ordinal, content, created_ms) VALUES", 5, chunk.len(), "");
         for (output, ordinal) in chunk.iter().zip(start..) {
             query = query.bind(fence.run).bind(fence.epoch).bind(ordinal).bind(output.content.as_str()).bind(now_ms);
         }
@@ -39,11 +46,7 @@ pub async fn of_run(store: &Store, run: &Run) -> Result<Vec<StoredOutput>, Store
     let rows = store.read(query.bind(run.id).bind(run.epoch)).await?;
     rows.into_iter()
         .map(|mut row| {
-            Ok(StoredOutput {
-                ordinal: row.take()?,
-                output: Output { content: row.take()? },
-                created_ms: row.take()?,
-            })
+            Ok(StoredOutput { ordinal: row.take()?, output: Output { content: row.take()? }, created_ms: row.take()? })
         })
         .collect()
 }

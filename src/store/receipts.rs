@@ -52,9 +52,11 @@ pub async fn find_committed(store: &Store, key: &ReceiptKey) -> Result<Option<Re
 /// Writes receipts. Fails where one of the keys exists.
 pub async fn insert(tx: &mut Tx<'_>, receipts: &[NewReceipt], now_ms: i64) -> Result<(), StoreError> {
     for chunk in receipts.chunks(64) {
-        let mut query = Query::rows("INSERT INTO receipts (key, fingerprint, run_id, accepted_ms) VALUES", 4, chunk.len(), "");
+        let mut query =
+            Query::rows("INSERT INTO receipts (key, fingerprint, run_id, accepted_ms) VALUES", 4, chunk.len(), "");
         for receipt in chunk {
-            query = query.bind(receipt.key.as_slice()).bind(receipt.fingerprint.as_slice()).bind(receipt.run).bind(now_ms);
+            query =
+                query.bind(receipt.key.as_slice()).bind(receipt.fingerprint.as_slice()).bind(receipt.run).bind(now_ms);
         }
         tx.execute(query).await?;
     }

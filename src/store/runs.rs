@@ -75,7 +75,13 @@ pub async fn find(tx: &mut Tx<'_>, id: RunId) -> Result<Option<Run>, StoreError>
 }
 
 /// Ends a run. False when the lease was lost.
-pub async fn end(tx: &mut Tx<'_>, fence: Fence, status: RunStatus, error: Option<&RunError>, now_ms: i64) -> Result<bool, StoreError> {
+pub async fn end(
+    tx: &mut Tx<'_>,
+    fence: Fence,
+    status: RunStatus,
+    error: Option<&RunError>,
+    now_ms: i64,
+) -> Result<bool, StoreError> {
     let query = Query::new(
         "UPDATE runs SET status = ?, finished_ms = ?, error_code = ?, error_detail = ? \
          WHERE id = ? AND status = 1 AND epoch = ?",

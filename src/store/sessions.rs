@@ -79,7 +79,8 @@ pub async fn count(store: &Store) -> Result<i64, StoreError> {
 pub async fn existing(tx: &mut Tx<'_>, ids: &[&SessionId]) -> Result<HashSet<SessionId>, StoreError> {
     let mut found = HashSet::new();
     for chunk in ids.chunks(64) {
-        for mut row in tx.fetch(Query::within("SELECT id FROM sessions WHERE id IN", chunk.iter().copied(), "")).await? {
+        for mut row in tx.fetch(Query::within("SELECT id FROM sessions WHERE id IN", chunk.iter().copied(), "")).await?
+        {
             found.insert(row.take()?);
         }
     }

@@ -204,7 +204,10 @@ impl Task {
         let done = loop {
             match self.try_commit(&mut batches).await {
                 Err(error) if group::is_deadlock(&error) && tries < DEADLOCK_TRIES => {
-                    tracing::debug!(tries, "a transaction waited for another one that waited for it; it is tried again");
+                    tracing::debug!(
+                        tries,
+                        "a transaction waited for another one that waited for it; it is tried again"
+                    );
                     self.connection.execute(Query::new("ROLLBACK")).await?;
                     tries += 1;
                 }

@@ -56,7 +56,8 @@ impl Sender {
     fn sign(&self, body: &str, key: &str) -> (String, String) {
         let timestamp = (self.clock.now_ms() / 1000).to_string();
         let signed = format!("v1:POST:{PATH}:{timestamp}:{body}");
-        let mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).map(|mac| mac.chain_update(signed).finalize().into_bytes());
+        let mac =
+            Hmac::<Sha256>::new_from_slice(key.as_bytes()).map(|mac| mac.chain_update(signed).finalize().into_bytes());
         (timestamp, mac.map(|mac| format!("v1={}", hex::encode(mac))).unwrap_or_default())
     }
 
@@ -70,7 +71,8 @@ impl Sender {
             .header("x-kheish-signature", signature)
             .body(body.to_owned());
         let response = request.send().await.context("sending an event")?;
-        let receipt = response.headers().get("kheish-receipt").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let receipt =
+            response.headers().get("kheish-receipt").and_then(|value| value.to_str().ok()).unwrap_or_default();
         Ok(Answer { status: response.status().as_u16(), receipt: receipt.to_owned(), body: response.json().await? })
     }
 
@@ -90,7 +92,12 @@ impl Sender {
     }
 
     /// Looks at a run until it shows what is waited for.
-    async fn when(&self, run: &str, patience: Duration, shows: impl Fn(&Value) -> Option<Value>) -> anyhow::Result<Value> {
+    async fn when(
+        &self,
+        run: &str,
+        patience: Duration,
+        shows: impl Fn(&Value) -> Option<Value>,
+    ) -> anyhow::Result<Value> {
         let deadline = tokio::time::Instant::now() + patience;
         loop {
             let view = self.get(&format!("/v1/runs/{run}")).await?;

@@ -22,7 +22,11 @@ pub struct Resolved {
 pub(crate) type Environment<'e> = &'e dyn Fn(&str) -> Option<String>;
 
 /// Splits and checks what was written for a connector of this kind.
-pub fn resolve(config: &ConnectorConfig, manifest: &Manifest, environment: Environment<'_>) -> Result<Resolved, Vec<Problem>> {
+pub fn resolve(
+    config: &ConnectorConfig,
+    manifest: &Manifest,
+    environment: Environment<'_>,
+) -> Result<Resolved, Vec<Problem>> {
     let mut settings = config.rest.clone();
     let mut problems = Vec::new();
     let mut secrets = SecretSet::new();
@@ -30,7 +34,8 @@ pub fn resolve(config: &ConnectorConfig, manifest: &Manifest, environment: Envir
         match take_secret(config, &mut settings, slot, environment) {
             Ok(Some(secret)) => drop(secrets.insert(slot.clone(), secret)),
             Ok(None) if spec.required => {
-                let sentence = format!("missing: give it, or `{slot}_env` with the name of a variable ({})", spec.description);
+                let sentence =
+                    format!("missing: give it, or `{slot}_env` with the name of a variable ({})", spec.description);
                 problems.push(config.problem(slot, sentence));
             }
             Ok(None) => {}
@@ -67,7 +72,9 @@ fn take_secret(
     };
     let (field, secret) = match (inline, variable) {
         (None, None) => return Ok(None),
-        (Some(_), Some((field, _))) => return Err(config.problem(&field, format!("give `{slot}` or `{field}`, not both"))),
+        (Some(_), Some((field, _))) => {
+            return Err(config.problem(&field, format!("give `{slot}` or `{field}`, not both")));
+        }
         (Some((field, value)), None) => (field.clone(), text(&field, value)?),
         (None, Some((field, value))) => {
             let name = text(&field, value)?;
@@ -83,14 +90,20 @@ fn take_secret(
 }
 
 /// Names what neither the host nor the kind knows, once, with the nearest name that is known.
-fn refuse_unknown(config: &ConnectorConfig, manifest: &Manifest, settings: &mut Map<String, Value>, problems: &mut Vec<Problem>) {
+fn refuse_unknown(
+    config: &ConnectorConfig,
+    manifest: &Manifest,
+    settings: &mut Map<String, Value>,
+    problems: &mut Vec<Problem>,
+) {
     let properties = manifest.settings.get("properties").and_then(Value::as_object);
     let closed = manifest.settings.get("additionalProperties") == Some(&Value::Bool(false));
     let Some(properties) = properties.filter(|_| closed) else { return };
     let unknown: Vec<String> = settings.keys().filter(|name| !properties.contains_key(*name)).cloned().collect();
     for name in unknown {
         settings.remove(&name);
-        let slots: Vec<String> = manifest.secrets.keys().flat_map(|slot| [slot.clone(), format!("{slot}_env")]).collect();
+        let slots: Vec<String> =
+            manifest.secrets.keys().flat_map(|slot| [slot.clone(), format!("{slot}_env")]).collect();
         let known = properties.keys().chain(&slots).map(String::as_str).chain(HOST_FIELDS);
         let sentence = format!("kind `{}` has no such field{}", manifest.kind, suggestion(&name, known));
         problems.push(config.problem(&name, sentence));

@@ -33,7 +33,9 @@ pub(super) fn broken_rules(manifest: &Manifest) -> Vec<String> {
     check_settings(manifest, &mut broken);
     for slot in manifest.secrets.keys() {
         if !is_name(slot, 64) || HOST_FIELDS.contains(&slot.as_str()) {
-            broken.push(format!("secret slot `{slot}`: expected [a-z][a-z0-9_]{{0,63}}, and none of the host's own fields"));
+            broken.push(format!(
+                "secret slot `{slot}`: expected [a-z][a-z0-9_]{{0,63}}, and none of the host's own fields"
+            ));
         }
     }
     for (index, recipe) in manifest.verification.iter().enumerate() {
@@ -91,7 +93,9 @@ fn check_hmac(hmac: &HmacRecipe, complain: &mut impl FnMut(String)) {
         complain("template leaves out {body}, so anybody could change the body".to_owned());
     }
     if hmac.timestamp_header.is_some() != hmac.template.contains("{timestamp}") {
-        complain("a timestamp header and {timestamp} in the template come together: unsigned times prove nothing".to_owned());
+        complain(
+            "a timestamp header and {timestamp} in the template come together: unsigned times prove nothing".to_owned(),
+        );
     }
 }
 

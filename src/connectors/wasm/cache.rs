@@ -37,7 +37,10 @@ impl CompiledCode {
         let metadata = fs::metadata(&folder)?;
         let owner = fs::metadata("/proc/self").map_or(metadata.uid(), |process| process.uid());
         if metadata.permissions().mode() & 0o022 != 0 || metadata.uid() != owner {
-            bail!("others can write to `{}`, and what is in it is run as native code: make it the daemon's own, mode 0700", folder.display());
+            bail!(
+                "others can write to `{}`, and what is in it is run as native code: make it the daemon's own, mode 0700",
+                folder.display()
+            );
         }
         let mut hash = Fingerprint(Sha256::new_with_prefix(FORMAT));
         engine.precompile_compatibility_hash().hash(&mut hash);
@@ -79,7 +82,10 @@ impl CompiledCode {
         if Sha256::digest(fs::read(&code)?).as_slice() != written {
             bail!("`{}` is not what was written", code.display());
         }
-        #[expect(unsafe_code, reason = "the file is in a folder that only this user can write to, its bytes were just checked, and its name says that this very engine wrote it")]
+        #[expect(
+            unsafe_code,
+            reason = "the file is in a folder that only this user can write to, its bytes were just checked, and its name says that this very engine wrote it"
+        )]
         let component = unsafe { Component::deserialize_file(engine, &code) }?;
         Ok(Some(component))
     }

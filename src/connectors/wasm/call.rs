@@ -56,7 +56,9 @@ impl State {
 
     /// Who logs, for the log.
     pub(super) fn who(&self) -> String {
-        self.context.as_ref().map_or_else(|| "a plugin that is being loaded".to_owned(), |context| context.connector.to_string())
+        self.context
+            .as_ref()
+            .map_or_else(|| "a plugin that is being loaded".to_owned(), |context| context.connector.to_string())
     }
 }
 
@@ -135,7 +137,11 @@ fn closed(store: Store<State>) -> State {
     let state = store.into_data();
     if state.log.dropped() > 0 {
         let (who, dropped) = (state.who(), state.log.dropped());
-        tracing::warn!(connector = who, dropped, "{who} logged more than guests.log_bytes allows in one call; {dropped} lines were dropped");
+        tracing::warn!(
+            connector = who,
+            dropped,
+            "{who} logged more than guests.log_bytes allows in one call; {dropped} lines were dropped"
+        );
     }
     state
 }

@@ -3,10 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use super::bindings::{
-    exports::kheish::connector::ingress::Outcome,
-    kheish::connector::types as wit,
-};
+use super::bindings::{exports::kheish::connector::ingress::Outcome, kheish::connector::types as wit};
 use crate::{
     connectors::{Answer, Effect, Fault, Refusal, Request, Response},
     model::{
@@ -82,12 +79,18 @@ fn event(kind: &str, event: wit::Event) -> Result<Event, Fault> {
         actor: event.actor,
         source_kind: event.source_kind,
         intent: event.intent,
-        relation: event.relation.map(|relation| Relation { kind: relation.kind, target_event_id: relation.target_event_id }),
+        relation: event
+            .relation
+            .map(|relation| Relation { kind: relation.kind, target_event_id: relation.target_event_id }),
         session: session(event.session),
         binding_keys: event.binding_keys,
         input: event.input.into_iter().map(input).collect::<Result<_, _>>()?,
         reply_route: event.reply_route,
-        reply_targets: event.reply_targets.into_iter().map(|target| ReplyTarget { plugin: target.plugin, address: target.address }).collect(),
+        reply_targets: event
+            .reply_targets
+            .into_iter()
+            .map(|target| ReplyTarget { plugin: target.plugin, address: target.address })
+            .collect(),
         metadata: metadata(kind, &event.metadata)?,
     })
 }
@@ -111,7 +114,12 @@ fn input(part: wit::InputPart) -> Result<InputPart, Fault> {
         wit::InputPart::RemoteFile(file) => {
             serde_json::from_str::<serde::de::IgnoredAny>(&file.locator)
                 .map_err(|error| breach(format!("a file's locator is not JSON: {error}")))?;
-            InputPart::RemoteFile(RemoteFile { name: file.name, media_type: file.media_type, size: file.size, locator: file.locator })
+            InputPart::RemoteFile(RemoteFile {
+                name: file.name,
+                media_type: file.media_type,
+                size: file.size,
+                locator: file.locator,
+            })
         }
     })
 }
@@ -121,8 +129,8 @@ fn metadata(kind: &str, text: &str) -> Result<Map<String, Value>, Fault> {
     if text.len() > METADATA_BYTES {
         return Err(breach(format!("an event's metadata has {} bytes, the limit is {METADATA_BYTES}", text.len())));
     }
-    let metadata: Map<String, Value> =
-        serde_json::from_str(text).map_err(|error| breach(format!("an event's metadata is not a JSON object: {error}")))?;
+    let metadata: Map<String, Value> = serde_json::from_str(text)
+        .map_err(|error| breach(format!("an event's metadata is not a JSON object: {error}")))?;
     match metadata.keys().find(|name| reserved(kind, name)) {
         Some(name) => Err(breach(format!("an event's metadata has the key `{name}`, which the host writes"))),
         None => Ok(metadata),
@@ -131,7 +139,9 @@ fn metadata(kind: &str, text: &str) -> Result<Map<String, Value>, Fault> {
 
 /// Names that `ingress::prepare` writes.
 fn reserved(kind: &str, name: &str) -> bool {
-    let of_kind = name.strip_prefix(kind).is_some_and(|rest| ["_ingress_key", "_ingress_key_sha256", "_ingress_fingerprint"].contains(&rest));
+    let of_kind = name
+        .strip_prefix(kind)
+        .is_some_and(|rest| ["_ingress_key", "_ingress_key_sha256", "_ingress_fingerprint"].contains(&rest));
     of_kind || ["connector_ingress_key", "event_occurred_at_ms", "event_intent", "event_relation"].contains(&name)
 }
 
@@ -146,7 +156,14 @@ mod tests {
     #[test]
     fn metadata_is_an_object_without_the_hosts_names() {
         assert!(metadata("http", "{\"a\":1}").is_ok());
-        for bad in ["", "[]", "null", "{\"connector_ingress_key\":1}", "{\"http_ingress_fingerprint\":1}", "{\"event_intent\":1}"] {
+        for bad in [
+            "",
+            "[]",
+            "null",
+            "{\"connector_ingress_key\":1}",
+            "{\"http_ingress_fingerprint\":1}",
+            "{\"event_intent\":1}",
+        ] {
             assert!(metadata("http", bad).is_err(), "{bad}");
         }
     }

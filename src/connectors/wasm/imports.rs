@@ -26,7 +26,9 @@ pub(super) fn exported(engine: &Engine, component: &Component) -> Vec<String> {
 fn objection(name: &str) -> Option<String> {
     if let Some((interface, version)) = contract_interface(name) {
         if minor(version) != CONTRACT {
-            return Some(format!("it was built against contract {version}, this host speaks {CONTRACT}: build it against this host's `wit/`"));
+            return Some(format!(
+                "it was built against contract {version}, this host speaks {CONTRACT}: build it against this host's `wit/`"
+            ));
         }
         let known = PROVIDED.contains(&interface);
         return (!known).then(|| format!("it imports `{name}`, which this host does not provide yet"));

@@ -17,14 +17,9 @@ use crate::connectors::{Fault, manifest::ManifestError};
 /// Why a file is no plugin.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// It is too large to be looked at.
-    #[error("it has {size} bytes, the limit is {limit} (guests.plugin_bytes)")]
-    TooLarge {
-        /// Its size, in bytes.
-        size: usize,
-        /// The limit, in bytes.
-        limit: u64,
-    },
+    /// It is too large to be looked at; the limit is in bytes.
+    #[error("it has more than {0} bytes (guests.plugin_bytes)")]
+    TooLarge(u64),
     /// It is machine code, which is only run when this daemon made it.
     #[error("it holds compiled code: put the `.wasm` file there")]
     Precompiled,
@@ -52,9 +47,8 @@ pub enum LoadError {
 }
 
 pub(super) async fn load(host: &Arc<WasmEngine>, bytes: Vec<u8>) -> Result<Arc<WasmPlugin>, LoadError> {
-    let limit = host.settings.plugin_bytes;
-    if bytes.len() as u64 > limit {
-        return Err(LoadError::TooLarge { size: bytes.len(), limit });
+    if bytes.len() as u64 > host.settings.plugin_bytes {
+        return Err(LoadError::TooLarge(host.settings.plugin_bytes));
     }
     let digest = hex::encode(Sha256::digest(&bytes));
     let component = compile(host, bytes).await?;
@@ -96,7 +90,9 @@ fn as_component(bytes: Vec<u8>) -> Result<Vec<u8>, LoadError> {
     let encoded = ComponentEncoder::default()
         .validate(true)
         .module(&bytes)
-        .and_then(|encoder| encoder.adapter(WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER))
+        .and_then(|encoder| {
+            encoder.adapter(WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER)
+        })
         .and_then(|mut encoder| encoder.encode());
     encoded.map_err(|error| LoadError::CoreModule(format!("{error:#}")))
 }

@@ -27,7 +27,11 @@ pub struct WasmPlugin {
 
 impl WasmPlugin {
     /// Links a component and asks it what it is, in an instance that can do nothing else.
-    pub(super) async fn link(host: &Arc<WasmEngine>, component: &Component, digest: String) -> Result<Arc<Self>, LoadError> {
+    pub(super) async fn link(
+        host: &Arc<WasmEngine>,
+        component: &Component,
+        digest: String,
+    ) -> Result<Arc<Self>, LoadError> {
         let broken = |error: wasmtime::Error| LoadError::Invalid(format!("{error:#}"));
         let linked = host.linker.instantiate_pre(component).map_err(broken)?;
         let describe = describe::GuestIndices::new(&linked).map_err(broken)?;

@@ -112,7 +112,10 @@ impl<C: Command> Batch for Typed<C> {
     }
 }
 
-async fn one_by_one<C: Command>(commands: &[C], tx: &mut Tx<'_>) -> Result<Vec<Result<C::Reply, StoreError>>, StoreError> {
+async fn one_by_one<C: Command>(
+    commands: &[C],
+    tx: &mut Tx<'_>,
+) -> Result<Vec<Result<C::Reply, StoreError>>, StoreError> {
     let mut replies = Vec::with_capacity(commands.len());
     for command in commands {
         let reply = guarded(std::slice::from_ref(command), tx).await?;
@@ -122,10 +125,7 @@ async fn one_by_one<C: Command>(commands: &[C], tx: &mut Tx<'_>) -> Result<Vec<R
 }
 
 /// Applies commands under a savepoint. The outer error is the transaction's own.
-async fn guarded<C: Command>(
-    commands: &[C],
-    tx: &mut Tx<'_>,
-) -> Result<Result<Vec<C::Reply>, StoreError>, StoreError> {
+async fn guarded<C: Command>(commands: &[C], tx: &mut Tx<'_>) -> Result<Result<Vec<C::Reply>, StoreError>, StoreError> {
     tx.run("SAVEPOINT command").await?;
     let replies = C::apply(commands, tx).await;
     match &replies {

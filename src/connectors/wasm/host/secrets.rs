@@ -29,7 +29,13 @@ impl Host for State {
 }
 
 impl HostSecret for State {
-    fn verify_hmac(&mut self, secret: Resource<Handle>, hash: Hash, message: Vec<u8>, mac: Vec<u8>) -> wasmtime::Result<bool> {
+    fn verify_hmac(
+        &mut self,
+        secret: Resource<Handle>,
+        hash: Hash,
+        message: Vec<u8>,
+        mac: Vec<u8>,
+    ) -> wasmtime::Result<bool> {
         let key = self.table.get(&secret)?.0.expose();
         match hash {
             Hash::Sha1 => verify::<Hmac<Sha1>>(key, &message, &mac),
