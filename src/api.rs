@@ -10,22 +10,19 @@ use axum::{
 
 use crate::{
     clock::Clock, connectors::registry::Registry, executor::ExecutorKind, ingress::routes::Routes, lifecycle::Phase,
-    queue::QueueSettings, store::Store,
+    queue::QueueSettings, store::Store, wire::problem,
 };
 
 pub mod assets;
-pub mod body;
 pub mod deliveries;
 pub mod guard;
 pub mod page;
 pub mod plugins;
 pub mod probes;
-pub mod problem;
 pub mod runs;
 pub mod sessions;
 pub mod status;
 pub mod submit;
-pub mod view;
 pub mod work;
 
 /// What the handlers need.

@@ -8,7 +8,7 @@ use axum::Router;
 use tokio::{net::TcpListener, task::JoinSet};
 
 use crate::{
-    api::{self, Api, guard::Guard, problem},
+    api::{self, Api, guard::Guard},
     clock::Clock,
     config::{Settings, connectors as connectors_file},
     connectors::{
@@ -31,6 +31,7 @@ use crate::{
     server,
     state_folder::{StateFolder, StateFolderError},
     store::{Store, key_values},
+    wire::problem,
 };
 
 /// Why the daemon did not start, or had to end.
@@ -199,7 +200,9 @@ async fn load_plugins(
         let error = report.error?;
         Some(format!("plugin `{}`: {error}", report.file))
     });
-    let orphans = missing.into_iter().map(|config| {
+    // A kind whose plugin is there and failed has been spoken of.
+    let failed: Vec<String> = registry.plugins().into_iter().filter_map(|report| report.kind).collect();
+    let orphans = missing.into_iter().filter(|config| !failed.contains(&config.id.kind)).map(|config| {
         let sentence = format!(
             "no plugin in `{}` provides this kind for it (there are: {})",
             path.display(),

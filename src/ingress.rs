@@ -6,6 +6,7 @@
 
 pub mod accept;
 pub mod admission;
+pub mod answer;
 pub mod http;
 pub mod prepare;
 pub mod rate;

@@ -19,7 +19,7 @@
 //!
 //! Read in this order: [`model`] (the nouns), [`app`] (who is wired to whom), then the stages [`ingress`],
 //! [`sessions`], [`queue`], [`executor`], [`outputs`], [`delivery`]; what they stand on: [`connectors`] (plugins and
-//! the sandbox), [`store`] (one database, one writer), [`egress`] (outbound HTTP), [`secrets`]; and the edges: [`api`],
+//! the sandbox), [`store`] (one database, one writer), [`egress`] (outbound HTTP), [`secrets`]; what is said over HTTP: [`wire`]; and the edges: [`api`],
 //! [`server`], [`config`], [`cli`], [`lifecycle`], [`state_folder`], [`telemetry`], [`clock`].
 
 pub mod model;
@@ -37,6 +37,8 @@ pub mod connectors;
 pub mod egress;
 pub mod secrets;
 pub mod store;
+
+pub mod wire;
 
 pub mod api;
 pub mod cli;

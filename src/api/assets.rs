@@ -1,16 +1,19 @@
 //! `/v1/assets`: the bytes of a file.
 
 use axum::{
-    extract::{Path, State},
+    extract::State,
     http::header,
     response::{IntoResponse, Response},
 };
 
-use super::{Api, problem::Problem};
-use crate::store::assets;
+use super::Api;
+use crate::{
+    store::assets,
+    wire::{extract, problem::Problem},
+};
 
 /// A file's bytes. Never rendered by a browser: the type is the sender's word.
-pub async fn raw(State(api): State<Api>, Path(id): Path<String>) -> Result<Response, Problem> {
+pub async fn raw(State(api): State<Api>, extract::Path(id): extract::Path<String>) -> Result<Response, Problem> {
     let missing = || Problem::not_found("assets", "asset_not_found", format!("there is no asset `{id}`"));
     let (media_type, data) = assets::get(&api.store, &id).await?.ok_or_else(missing)?;
     let headers = [

@@ -1,22 +1,17 @@
 //! `/v1/deliveries`: list and look at one.
 
-use axum::{
-    Json,
-    extract::{Path, State},
-    response::Response,
-};
+use axum::{Json, extract::State, response::Response};
 use serde::Deserialize;
 
 use super::{
-    Api, body,
+    Api,
     page::PageQuery,
-    problem::Problem,
     runs::{parse, session_filter},
-    view::DeliveryView,
 };
 use crate::{
     model::{delivery::DeliveryStatus, ids::DeliveryId},
     store::deliveries::{self, DeliveryFilter},
+    wire::{extract, problem::Problem, view::DeliveryView},
 };
 
 /// What narrows the list.
@@ -31,7 +26,10 @@ pub struct ListQuery {
 }
 
 /// Deliveries in the order in which they were made.
-pub async fn list(State(api): State<Api>, body::Query(query): body::Query<ListQuery>) -> Result<Response, Problem> {
+pub async fn list(
+    State(api): State<Api>,
+    extract::Query(query): extract::Query<ListQuery>,
+) -> Result<Response, Problem> {
     let paging = PageQuery::new(query.limit, query.page, query.cursor).check()?;
     let filter = DeliveryFilter {
         run: query.run_id.as_deref().map(parse).transpose()?,
@@ -46,7 +44,10 @@ pub async fn list(State(api): State<Api>, body::Query(query): body::Query<ListQu
 }
 
 /// One delivery.
-pub async fn get(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<DeliveryView>, Problem> {
+pub async fn get(
+    State(api): State<Api>,
+    extract::Path(id): extract::Path<String>,
+) -> Result<Json<DeliveryView>, Problem> {
     let missing = || Problem::not_found("deliveries", "delivery_not_found", format!("there is no delivery `{id}`"));
     let parsed: DeliveryId = id.parse().map_err(|_| missing())?;
     let delivery = deliveries::get(&api.store, parsed).await?.ok_or_else(missing)?;

@@ -11,8 +11,7 @@ use axum::{
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::problem::Problem;
-use crate::secrets::Secret;
+use crate::{secrets::Secret, wire::problem::Problem};
 
 /// The rule for control-plane requests.
 #[derive(Clone)]

@@ -7,7 +7,7 @@ use axum::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 
-use super::problem::Problem;
+use crate::wire::problem::Problem;
 
 /// Items in a page when the caller names no limit.
 const DEFAULT_LIMIT: i64 = 50;

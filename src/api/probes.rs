@@ -2,7 +2,8 @@
 
 use axum::extract::State;
 
-use super::{Api, problem::Problem};
+use super::Api;
+use crate::wire::problem::Problem;
 
 /// 200 as long as the process answers.
 pub async fn healthz() -> &'static str {

@@ -1,19 +1,16 @@
 //! `/v1/runs`: list and look at one.
 
-use axum::{
-    Json,
-    extract::{Path, State},
-    response::Response,
-};
+use axum::{Json, extract::State, response::Response};
 use serde::Deserialize;
 
-use super::{Api, body, page::PageQuery, problem::Problem, view::RunView};
+use super::{Api, page::PageQuery};
 use crate::{
     model::{
         ids::{RunId, SessionId},
         run::RunStatus,
     },
     store::runs::{self, RunFilter},
+    wire::{extract, problem::Problem, view::RunView},
 };
 
 /// What narrows the list.
@@ -28,7 +25,10 @@ pub struct ListQuery {
 }
 
 /// Runs in the order of their submission, or against it.
-pub async fn list(State(api): State<Api>, body::Query(query): body::Query<ListQuery>) -> Result<Response, Problem> {
+pub async fn list(
+    State(api): State<Api>,
+    extract::Query(query): extract::Query<ListQuery>,
+) -> Result<Response, Problem> {
     let descending = match query.order.as_deref() {
         None | Some("asc") => false,
         Some("desc") => true,
@@ -55,7 +55,7 @@ pub async fn list(State(api): State<Api>, body::Query(query): body::Query<ListQu
 }
 
 /// One run.
-pub async fn get(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<RunView>, Problem> {
+pub async fn get(State(api): State<Api>, extract::Path(id): extract::Path<String>) -> Result<Json<RunView>, Problem> {
     let run = runs::get(&api.store, parse(&id)?).await?.ok_or_else(|| not_found(&id))?;
     Ok(Json(RunView::load(&api.store, run).await?))
 }

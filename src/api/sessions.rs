@@ -1,24 +1,23 @@
 //! `/v1/sessions`: list, make, look at one.
 
-use axum::{
-    Json,
-    extract::{Path, State},
-    http::StatusCode,
-    response::Response,
-};
+use axum::{Json, extract::State, http::StatusCode, response::Response};
 use serde::Deserialize;
 
-use super::{Api, body, page::PageQuery, problem::Problem, view::SessionView};
+use super::{Api, page::PageQuery};
 use crate::{
     model::ids::SessionId,
     store::{
         StoreError, sessions,
         writer::{Command, Tx},
     },
+    wire::{extract, problem::Problem, view::SessionView},
 };
 
 /// Sessions in the order of their ids.
-pub async fn list(State(api): State<Api>, body::Query(query): body::Query<PageQuery>) -> Result<Response, Problem> {
+pub async fn list(
+    State(api): State<Api>,
+    extract::Query(query): extract::Query<PageQuery>,
+) -> Result<Response, Problem> {
     let paging = query.check()?;
     let found = sessions::list(&api.store, paging.after.as_deref(), paging.read()).await?;
     let total = sessions::count(&api.store).await?;
@@ -27,7 +26,10 @@ pub async fn list(State(api): State<Api>, body::Query(query): body::Query<PageQu
 }
 
 /// One session.
-pub async fn get(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<SessionView>, Problem> {
+pub async fn get(
+    State(api): State<Api>,
+    extract::Path(id): extract::Path<String>,
+) -> Result<Json<SessionView>, Problem> {
     let missing = || not_found(&id);
     let parsed = SessionId::parse(&id).map_err(|_| missing())?;
     let session = sessions::get(&api.store, &parsed).await?.ok_or_else(missing)?;
@@ -44,7 +46,7 @@ pub struct NewSession {
 /// Makes a session; an existing id is reused (contract section 1.8).
 pub async fn create(
     State(api): State<Api>,
-    body::Json(new): body::Json<NewSession>,
+    extract::Json(new): extract::Json<NewSession>,
 ) -> Result<(StatusCode, Json<SessionView>), Problem> {
     let id = match new.session_id {
         Some(id) => SessionId::parse(&id),

@@ -3,8 +3,11 @@
 use axum::{Json, extract::State};
 use serde_json::{Map, Value, json};
 
-use super::{Api, problem::Problem};
-use crate::store::{deliveries, runs, sessions};
+use super::Api;
+use crate::{
+    store::{deliveries, runs, sessions},
+    wire::problem::Problem,
+};
 
 /// Counts and settings that an operator looks at first.
 pub async fn get(State(api): State<Api>) -> Result<Json<Value>, Problem> {

@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::State,
     http::{HeaderMap, StatusCode},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -10,11 +10,12 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use super::{Api, body, problem::Problem, sessions::not_found, view::RunView};
+use super::{Api, sessions::not_found};
 use crate::{
     delivery::targets,
     ingress::{
         accept::{Accept, Entry, Key, Refused},
+        answer,
         prepare::{receipt_key, split_input},
     },
     model::{
@@ -24,6 +25,7 @@ use crate::{
         target::ReplyTarget,
     },
     sessions::placement::Placement,
+    wire::{extract, problem::Problem, view::RunView},
 };
 
 /// The longest idempotency key, in bytes.
@@ -58,26 +60,35 @@ enum InputItem {
 /// Makes a run, or finds the one that the same key made before.
 pub async fn submit(
     State(api): State<Api>,
-    Path(session): Path<String>,
+    extract::Path(session): extract::Path<String>,
     headers: HeaderMap,
-    body::Json(submission): body::Json<Submission>,
+    extract::Json(mut submission): extract::Json<Submission>,
 ) -> Result<(StatusCode, Json<RunView>), Problem> {
     let session = SessionId::parse(&session).map_err(|_| not_found(&session))?;
-    let key = idempotency_key(&headers, submission.idempotency_key.as_deref())?;
+    // Taken out: the same key by the other way is the same submission.
+    let key = idempotency_key(&headers, submission.idempotency_key.take().as_deref())?;
     for target in &submission.reply_targets {
         targets::check(target).map_err(|reason| invalid("reply_target_invalid", reason))?;
     }
     let entry = entry(&api, &session, key.as_deref(), submission)?;
-    let accept =
-        Accept { source: "api".to_owned(), entries: vec![entry], effects: Vec::new(), now_ms: api.clock.now_ms() };
+    let accept = Accept {
+        source: "api".to_owned(),
+        entries: vec![entry],
+        effects: Vec::new(),
+        rate: None,
+        now_ms: api.clock.now_ms(),
+    };
     match api.store.write(accept).await? {
-        Ok(accepted) => match RunView::of_first(&api.store, accepted).await? {
+        Ok(accepted) => match answer::of_first(&api.store, accepted).await? {
             Some(view) => Ok((StatusCode::ACCEPTED, Json(view))),
             None => Err(not_found(session.as_str())),
         },
         Err(Refused::UnknownSession(session)) => Err(not_found(session.as_str())),
         Err(refused @ Refused::Conflict) => {
             Err(Problem::conflict("idempotency", "idempotency_conflict", refused.to_string()))
+        }
+        Err(refused @ Refused::TooFast(wait_ms)) => {
+            Err(Problem::too_many_requests("runs", "rate_limited", refused.to_string(), wait_ms))
         }
         Err(refused @ Refused::UnknownAsset(_)) => Err(invalid("asset_not_found", refused.to_string())),
         Err(refused @ Refused::Unplaced(_)) => {

@@ -5,18 +5,13 @@
 
 use std::time::Duration;
 
-use axum::{
-    Json,
-    extract::{Path, State},
-};
+use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    Api, body,
-    problem::Problem,
+    Api,
     runs::{not_found, parse},
-    view::RunView,
 };
 use crate::{
     executor::ExecutorKind,
@@ -30,6 +25,7 @@ use crate::{
         hold::{Heartbeat, Held},
     },
     store::runs::{self, Fence},
+    wire::{extract, problem::Problem, view::RunView},
 };
 
 /// Leases that a worker may ask for, in milliseconds.
@@ -64,7 +60,10 @@ struct Lease {
 }
 
 /// Leases waiting runs; with `wait_ms` the answer is held back until there is one or the time is over.
-pub async fn claim(State(api): State<Api>, body::Json(body): body::Json<ClaimBody>) -> Result<Json<Value>, Problem> {
+pub async fn claim(
+    State(api): State<Api>,
+    extract::Json(body): extract::Json<ClaimBody>,
+) -> Result<Json<Value>, Problem> {
     if api.executor != ExecutorKind::Claim {
         let detail = "this daemon performs runs itself: start it with --executor claim";
         return Err(Problem::conflict("runs", "executor_not_claim", detail));
@@ -124,8 +123,8 @@ pub struct HeartbeatBody {
 /// Moves the end of the lease.
 pub async fn heartbeat(
     State(api): State<Api>,
-    Path(id): Path<String>,
-    body::Json(body): body::Json<HeartbeatBody>,
+    extract::Path(id): extract::Path<String>,
+    extract::Json(body): extract::Json<HeartbeatBody>,
 ) -> Result<Json<Value>, Problem> {
     let fence = fence(&api, &id, body.epoch).await?;
     let until_ms = api.clock.now_ms() + lease_ms(&api, body.lease_ms)?;
@@ -146,8 +145,8 @@ pub struct OutputsBody {
 /// Stores outputs; they are delivered when the run ends well.
 pub async fn outputs(
     State(api): State<Api>,
-    Path(id): Path<String>,
-    body::Json(body): body::Json<OutputsBody>,
+    extract::Path(id): extract::Path<String>,
+    extract::Json(body): extract::Json<OutputsBody>,
 ) -> Result<Json<Value>, Problem> {
     let fence = fence(&api, &id, body.epoch).await?;
     match api.store.write(Append { fence, outputs: body.outputs, now_ms: api.clock.now_ms() }).await? {
@@ -169,8 +168,8 @@ pub struct FinishBody {
 /// Completes the run. The same call again changes nothing and answers the same.
 pub async fn finish(
     State(api): State<Api>,
-    Path(id): Path<String>,
-    body::Json(body): body::Json<FinishBody>,
+    extract::Path(id): extract::Path<String>,
+    extract::Json(body): extract::Json<FinishBody>,
 ) -> Result<Json<RunView>, Problem> {
     end(&api, &id, body.epoch, End::Completed(body.outputs)).await
 }
@@ -189,8 +188,8 @@ pub struct FailBody {
 /// Fails the run, or puts it back to the front of its session. The last attempt that the settings allow always fails.
 pub async fn fail(
     State(api): State<Api>,
-    Path(id): Path<String>,
-    body::Json(body): body::Json<FailBody>,
+    extract::Path(id): extract::Path<String>,
+    extract::Json(body): extract::Json<FailBody>,
 ) -> Result<Json<RunView>, Problem> {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
     if !(1..=64).contains(&body.code.len()) || !body.code.bytes().all(plain) {

@@ -50,6 +50,12 @@ pub struct PluginFolder {
 /// What tells one content of a file from another without reading it.
 type Stamp = (u64, u64, i64, i64, u32);
 
+/// Why a file's plugin does not serve, and the kind that it would provide.
+struct Failure {
+    kind: Option<String>,
+    reason: String,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Seen {
     /// Looked so at the last scan; loaded when it still does at the next.
@@ -70,10 +76,14 @@ impl PluginFolder {
         Self { path, engine, registry, adopter, clock, seen: BTreeMap::new() }
     }
 
-    /// Loads everything that is there now, side by side.
+    /// Loads everything that is there now.
     pub async fn load_all(&mut self) -> io::Result<()> {
         let found = list(&self.path)?;
-        futures_util::future::join_all(found.keys().map(|file| self.load(file))).await;
+        let compiled = futures_util::future::join_all(found.keys().map(|file| self.compile(file))).await;
+        // One after the other, in the order of their names: of two files with one kind the first has it.
+        for (file, plugin) in found.keys().zip(compiled) {
+            self.take_up(file, plugin).await;
+        }
         self.seen = found.into_iter().map(|(file, stamp)| (file, Seen::Done(stamp))).collect();
         Ok(())
     }
@@ -141,10 +151,8 @@ impl PluginFolder {
         match self.registry.kind_of(file) {
             Some(kind) if self.adopter.uses(&kind) => {
                 tracing::warn!(file, kind, "plugin file `{file}` is gone; its loaded version goes on serving");
-                self.registry.report_failure(
-                    file,
-                    "the file is gone; the loaded version serves until the daemon stops".to_owned(),
-                );
+                let reason = "the file is gone; the loaded version serves until the daemon stops".to_owned();
+                self.registry.report_failure(file, Some(kind), reason);
             }
             _ => {
                 tracing::info!(file, "plugin file `{file}` is gone");
@@ -154,31 +162,45 @@ impl PluginFolder {
     }
 
     async fn load(&self, file: &str) {
-        match self.try_load(file).await {
-            Ok(Some((kind, digest))) => tracing::info!(file, kind, digest, "plugin `{file}` serves kind `{kind}`"),
-            Ok(None) => {}
-            Err(reason) => {
-                tracing::error!(file, reason, "plugin `{file}` was not loaded: {reason}");
-                self.registry.report_failure(file, reason);
-            }
+        let plugin = self.compile(file).await;
+        self.take_up(file, plugin).await;
+    }
+
+    async fn compile(&self, file: &str) -> Result<Arc<dyn Plugin>, Failure> {
+        let bytes = read(&self.path, file, self.engine.plugin_bytes());
+        let bytes = bytes.map_err(|error| Failure { kind: None, reason: format!("it cannot be read: {error}") })?;
+        match self.engine.load(bytes).await {
+            Ok(plugin) => Ok(plugin),
+            Err(error) => Err(Failure { kind: None, reason: error.to_string() }),
         }
     }
 
-    async fn try_load(&self, file: &str) -> Result<Option<(String, String)>, String> {
-        let bytes = read(&self.path, file, self.engine.plugin_bytes())
-            .map_err(|error| format!("it cannot be read: {error}"))?;
-        let plugin = self.engine.load(bytes).await.map_err(|error| error.to_string())?;
-        let plugin: Arc<dyn Plugin> = plugin;
-        let (kind, digest) = (plugin.manifest().kind.clone(), plugin.digest().to_owned());
+    /// Puts a plugin into service, or reports what is wrong.
+    async fn take_up(&self, file: &str, plugin: Result<Arc<dyn Plugin>, Failure>) {
+        let taken = match plugin {
+            Ok(plugin) => self.try_take_up(file, &plugin).await,
+            Err(failure) => Err(failure),
+        };
+        if let Err(Failure { kind, reason }) = taken {
+            tracing::error!(file, reason, "plugin `{file}` was not loaded: {reason}");
+            self.registry.report_failure(file, kind, reason);
+        }
+    }
+
+    async fn try_take_up(&self, file: &str, plugin: &Arc<dyn Plugin>) -> Result<(), Failure> {
+        let (kind, digest) = (plugin.manifest().kind.clone(), plugin.digest());
+        let failed = |reason| Failure { kind: Some(kind.clone()), reason };
         if let Some(other) = self.registry.provided_elsewhere(&kind, file) {
-            return Err(format!("kind `{kind}` is already provided by `{other}`: keep one of the two"));
+            return Err(failed(format!("kind `{kind}` is already provided by `{other}`: keep one of the two")));
         }
         if self.registry.plugin(&kind).is_some_and(|serving| serving.digest() == digest) {
-            return Ok(None);
+            self.registry.report_well(file);
+            return Ok(());
         }
-        self.adopter.adopt(&plugin).await?;
-        self.registry.serve(file, plugin, self.clock.now_ms());
-        Ok(Some((kind, digest)))
+        self.adopter.adopt(plugin).await.map_err(failed)?;
+        self.registry.serve(file, Arc::clone(plugin), self.clock.now_ms());
+        tracing::info!(file, kind, digest, "plugin `{file}` serves kind `{kind}`");
+        Ok(())
     }
 }
 

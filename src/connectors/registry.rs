@@ -33,7 +33,7 @@ pub struct PluginReport {
     pub file: String,
     /// Whether a version of it serves.
     pub state: PluginState,
-    /// The kind that the serving version provides.
+    /// The kind that the serving version provides, or that a failed one would.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
     /// The serving version's own version.
@@ -96,15 +96,28 @@ impl Registry {
         });
     }
 
-    /// Records what is wrong with a file. What serves goes on serving.
-    pub fn report_failure(&self, file: &str, error: String) {
+    /// The file holds what serves, as before.
+    pub fn report_well(&self, file: &str) {
+        self.write(|inner| {
+            if let Some(report) = inner.reports.get_mut(file) {
+                report.error = None;
+            }
+        });
+    }
+
+    /// Records what is wrong with a file, and the kind that it would provide, where it got so far. What serves goes on
+    /// serving.
+    pub fn report_failure(&self, file: &str, kind: Option<String>, error: String) {
         self.write(|inner| match inner.reports.get_mut(file) {
-            Some(report) => report.error = Some(error),
+            Some(report) => {
+                report.kind = report.kind.take().or(kind);
+                report.error = Some(error);
+            }
             None => {
                 let report = PluginReport {
                     file: file.to_owned(),
                     state: PluginState::Failed,
-                    kind: None,
+                    kind,
                     version: None,
                     digest: None,
                     loaded_at_ms: None,
@@ -123,9 +136,9 @@ impl Registry {
         });
     }
 
-    /// The kind that a file provides.
+    /// The kind that a file provides: that of its serving version.
     pub fn kind_of(&self, file: &str) -> Option<String> {
-        self.read(|inner| inner.reports.get(file).and_then(|report| report.kind.clone()))
+        self.read(|inner| inner.kinds.iter().find(|(_, kind)| kind.file == file).map(|(name, _)| name.clone()))
     }
 
     /// A report for each file, in the order of their names.

@@ -5,7 +5,6 @@ use crate::{
         delivery::{Delivery, DeliveryStatus},
         target::ReplyTarget,
     },
-    outputs::finish::lane_of,
     store::{
         StoreError,
         deliveries::{self, Settlement},
@@ -57,5 +56,5 @@ async fn settle_one(settle: &Settle, tx: &mut Tx<'_>) -> Result<bool, StoreError
 }
 
 fn lane(target: &ReplyTarget, epoch: i64) -> Claimed {
-    Claimed { id: lane_of(target), epoch }
+    Claimed { id: target.lane(), epoch }
 }

@@ -3,8 +3,12 @@
 //! Everything is decided before anything is written, so a refusal leaves no trace. Commands that wait together are
 //! decided in arrival order, each seeing what those before it will write.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
+use super::rate::RateLimit;
 use crate::{
     connectors::Effect,
     model::{
@@ -33,6 +37,8 @@ pub struct Accept {
     pub entries: Vec<Entry>,
     /// Applied in order, unless every entry is a duplicate: then they were applied before.
     pub effects: Vec<Effect>,
+    /// Spent for each event that is new. Here, where it is known which ones are: duplicates cost nothing.
+    pub rate: Option<Arc<RateLimit>>,
     /// When, in milliseconds since 1970.
     pub now_ms: i64,
 }
@@ -84,6 +90,9 @@ pub enum Refused {
     /// No place for it.
     #[error(transparent)]
     Unplaced(#[from] Unplaced),
+    /// Too many new events; there is room for them in so many milliseconds.
+    #[error("over the rate: come back later (retry_after_ms={0})")]
+    TooFast(u64),
     /// It refers to a file that is not there.
     #[error("asset `{0}` does not exist")]
     UnknownAsset(String),
@@ -95,7 +104,11 @@ impl Command for Accept {
     async fn apply(batch: &[Self], tx: &mut Tx<'_>) -> Result<Vec<Self::Reply>, StoreError> {
         let mut known = Known::read(batch, tx).await?;
         let decisions: Vec<_> = batch.iter().map(|command| known.decide(command)).collect();
-        let mut written = write(batch, &decisions, tx).await?;
+        let written = write(batch, &decisions, tx).await;
+        if written.is_err() {
+            known.give_back();
+        }
+        let mut written = written?;
         let mut replies = Vec::with_capacity(batch.len());
         for (command, decision) in batch.iter().zip(decisions) {
             replies.push(match decision {
@@ -121,6 +134,8 @@ struct Known {
     bindings: HashMap<String, SessionId>,
     sessions: HashSet<SessionId>,
     assets: HashSet<String>,
+    /// Rate tokens that were spent for this batch.
+    spent: Vec<(Arc<RateLimit>, u64)>,
 }
 
 impl Known {
@@ -141,27 +156,37 @@ impl Known {
             })
             .collect();
         let sessions = sessions::existing(tx, &wanted).await?;
-        Ok(Self { receipts, bindings, sessions, assets })
+        Ok(Self { receipts, bindings, sessions, assets, spent: Vec::new() })
     }
 
     /// Decides one command and, when all of it is accepted, remembers what it will write.
     fn decide(&mut self, command: &Accept) -> Decision {
         let mut fates = Vec::with_capacity(command.entries.len());
-        let mut undo = Vec::new();
-        for entry in &command.entries {
-            match self.decide_entry(entry) {
-                Ok(fate) => {
-                    self.remember(entry, &fate);
-                    undo.push(entry);
-                    fates.push(fate);
-                }
-                Err(refused) => {
-                    undo.into_iter().zip(&fates).for_each(|(entry, fate)| self.forget(entry, fate));
-                    return Err(refused);
-                }
+        let decided = command.entries.iter().try_for_each(|entry| {
+            let fate = self.decide_entry(entry)?;
+            self.remember(entry, &fate);
+            fates.push(fate);
+            Ok(())
+        });
+        match decided.and_then(|()| self.spend(command, &fates)) {
+            Ok(()) => Ok(fates),
+            Err(refused) => {
+                command.entries.iter().zip(&fates).for_each(|(entry, fate)| self.forget(entry, fate));
+                Err(refused)
             }
         }
-        Ok(fates)
+    }
+
+    fn spend(&mut self, command: &Accept, fates: &[Fate]) -> Result<(), Refused> {
+        let fresh = fates.iter().filter(|fate| matches!(fate, Fate::Fresh { .. })).count() as u64;
+        let Some(rate) = command.rate.as_ref().filter(|_| fresh > 0) else { return Ok(()) };
+        rate.try_take(command.now_ms, fresh).map_err(Refused::TooFast)?;
+        self.spent.push((Arc::clone(rate), fresh));
+        Ok(())
+    }
+
+    fn give_back(&self) {
+        self.spent.iter().for_each(|(rate, tokens)| rate.give_back(*tokens));
     }
 
     fn decide_entry(&self, entry: &Entry) -> Result<Fate, Refused> {

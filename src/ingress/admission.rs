@@ -9,7 +9,7 @@ use axum::{
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
-use crate::api::problem::Problem;
+use crate::wire::problem::Problem;
 
 /// Bounds of one request's body.
 #[derive(Clone, Copy, Debug)]

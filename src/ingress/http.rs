@@ -8,7 +8,7 @@ use std::sync::Arc;
 use axum::{
     Json, Router,
     body::Body,
-    extract::{OriginalUri, Path, Request as HttpRequest, State},
+    extract::{OriginalUri, Path, Request as HttpRequest, State, rejection::PathRejection},
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
     response::{IntoResponse, Response as HttpResponse},
     routing::any,
@@ -17,18 +17,19 @@ use axum::{
 use super::{
     accept::{Accept, Accepted, Entry, Refused},
     admission::{self, BodyLimits},
+    answer,
     prepare::prepare,
     routes::{Route, Routes},
     verify::Denied,
 };
 use crate::{
-    api::{problem::Problem, view::RunView},
     clock::Clock,
     connectors::{Answer, Effect, Fault, Refusal, Request, Response},
     delivery::targets,
     model::{event::Event, ids::ConnectorId},
     sessions::placement::Unplaced,
-    store::{Store, receipts},
+    store::{Store, StoreError},
+    wire::problem::Problem,
 };
 
 const DOMAIN: &str = "connector_ingress";
@@ -59,10 +60,12 @@ pub fn router(ingress: Ingress) -> Router {
 
 async fn receive(
     State(ingress): State<Ingress>,
-    Path(path): Path<Vec<String>>,
+    path: Result<Path<Vec<String>>, PathRejection>,
     OriginalUri(uri): OriginalUri,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
+    // A name that is no text is nobody's.
+    let path = path.map_or_else(|_| Vec::new(), |Path(path)| path);
     let [kind, name] = [0, 1].map(|index| path.get(index).cloned().unwrap_or_default());
     let id = ConnectorId { kind, name };
     let target = uri.path_and_query().map_or("/", |target| target.as_str());
@@ -151,7 +154,7 @@ async fn accept(
         _ => "accepted",
     };
     let headers = [(RECEIPT.clone(), HeaderValue::from_static(receipt))];
-    Ok(match RunView::of_first(&ingress.store, accepted).await? {
+    Ok(match answer::of_first(&ingress.store, accepted).await? {
         Some(view) => (headers, Json(view)).into_response(),
         None => (headers, StatusCode::NO_CONTENT).into_response(),
     })
@@ -165,55 +168,22 @@ fn check_targets(event: &Event) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Spends a rate token for each event, commits, and gives back the tokens of events that are not new.
 async fn commit(
     ingress: &Ingress,
     route: &Route,
     entries: Vec<Entry>,
     effects: Vec<Effect>,
 ) -> Result<Vec<Accepted>, Problem> {
-    let now_ms = ingress.clock.now_ms();
-    for taken in 0..entries.len() {
-        if let Err(wait_ms) = route.rate.try_take(now_ms) {
-            (0..taken).for_each(|_| route.rate.give_back());
-            return limited(ingress, route, &entries, wait_ms).await;
-        }
-    }
-    let count = entries.len();
-    let accept = Accept { source: route.rules.connector.to_string(), entries, effects, now_ms };
+    let count = entries.len() as u64;
+    let source = route.rules.connector.to_string();
+    let accept =
+        Accept { source, entries, effects, rate: Some(Arc::clone(&route.rate)), now_ms: ingress.clock.now_ms() };
     let outcome = ingress.store.write(accept).await;
-    let fresh = match &outcome {
-        Ok(Ok(accepted)) => accepted.iter().filter(|one| matches!(one, Accepted::Fresh(..))).count(),
-        _ => 0,
-    };
-    (fresh..count).for_each(|_| route.rate.give_back());
-    outcome?.map_err(refused)
-}
-
-/// Over the rate, duplicates are still answered: they cost nothing. Anything else is told when to come back.
-async fn limited(ingress: &Ingress, route: &Route, entries: &[Entry], wait_ms: u64) -> Result<Vec<Accepted>, Problem> {
-    let mut known = Vec::with_capacity(entries.len());
-    for entry in entries {
-        let receipt = match &entry.key {
-            Some(key) => receipts::find_committed(&ingress.store, &key.receipt).await?.map(|found| (found, key)),
-            None => None,
-        };
-        match receipt {
-            Some((found, key)) if found.fingerprint == key.fingerprint => known.push(Accepted::Duplicate(found.run)),
-            Some(_) => return Err(refused(Refused::Conflict)),
-            None => return Err(too_fast(route, wait_ms)),
-        }
+    if matches!(outcome, Err(StoreError::Unavailable(_))) {
+        // What was spent in a transaction that is not durable. Which events were new is lost with it.
+        route.rate.give_back(count);
     }
-    Ok(known)
-}
-
-fn too_fast(route: &Route, wait_ms: u64) -> Problem {
-    let id = &route.rules.connector;
-    tracing::info!(connector = %id, wait_ms, "{id} is over ingress_events_per_second");
-    let wait_ms = wait_ms.max(1);
-    let detail = format!("connector `{id}` is over its rate: come back later (retry_after_ms={wait_ms})");
-    let code = format!("{}_ingress_rate_limited", id.kind);
-    Problem::new(StatusCode::TOO_MANY_REQUESTS, DOMAIN, code, detail).retry_after_ms(wait_ms)
+    outcome?.map_err(|refused| self::refused(&route.rules.connector, refused))
 }
 
 fn denied(denied: Denied) -> Problem {
@@ -221,9 +191,14 @@ fn denied(denied: Denied) -> Problem {
         .with_header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"kheish-connector\""))
 }
 
-fn refused(refused: Refused) -> Problem {
+fn refused(id: &ConnectorId, refused: Refused) -> Problem {
     let detail = refused.to_string();
     match refused {
+        Refused::TooFast(wait_ms) => {
+            tracing::info!(connector = %id, wait_ms, "{id} is over ingress_events_per_second");
+            let code = format!("{}_ingress_rate_limited", id.kind);
+            Problem::too_many_requests(DOMAIN, code, format!("connector `{id}` is {detail}"), wait_ms)
+        }
         Refused::Conflict => Problem::conflict(DOMAIN, "idempotency_conflict", detail),
         Refused::UnknownSession(_) => Problem::conflict(DOMAIN, "session_not_found", detail),
         Refused::Unplaced(Unplaced::Conflict { .. }) => Problem::conflict(DOMAIN, "binding_conflict", detail),

@@ -25,26 +25,28 @@ impl RateLimit {
         Self { per_second, bucket: Mutex::new(Bucket { thousandths: per_second * TOKEN, filled_ms: i64::MIN }) }
     }
 
-    /// Takes a token, or says in how many milliseconds there will be one, at least 1.
-    pub fn try_take(&self, now_ms: i64) -> Result<(), u64> {
+    /// Takes so many tokens, all or none; says in how many milliseconds there will be enough, at least 1. More than the
+    /// bucket can hold count as a full bucket.
+    pub fn try_take(&self, now_ms: i64, tokens: u64) -> Result<(), u64> {
+        let wanted = self.capped(tokens.saturating_mul(TOKEN));
         let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
         // A clock that went backwards adds nothing.
         let passed = now_ms.saturating_sub(bucket.filled_ms).max(0).unsigned_abs();
         bucket.thousandths = self.capped(bucket.thousandths.saturating_add(passed.saturating_mul(self.per_second)));
         bucket.filled_ms = bucket.filled_ms.max(now_ms);
-        match bucket.thousandths.checked_sub(TOKEN) {
+        match bucket.thousandths.checked_sub(wanted) {
             Some(left) => {
                 bucket.thousandths = left;
                 Ok(())
             }
-            None => Err((TOKEN - bucket.thousandths).div_ceil(self.per_second).max(1)),
+            None => Err((wanted - bucket.thousandths).div_ceil(self.per_second).max(1)),
         }
     }
 
-    /// Returns a token that nothing was accepted for.
-    pub fn give_back(&self) {
+    /// Returns tokens that nothing was accepted for.
+    pub fn give_back(&self, tokens: u64) {
         let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
-        bucket.thousandths = self.capped(bucket.thousandths + TOKEN);
+        bucket.thousandths = self.capped(bucket.thousandths.saturating_add(tokens.saturating_mul(TOKEN)));
     }
 
     fn capped(&self, thousandths: u64) -> u64 {
@@ -61,13 +63,22 @@ mod tests {
     #[test]
     fn a_full_bucket_empties_and_refills() {
         let rate = RateLimit::new(2);
-        assert_eq!(rate.try_take(1_000), Ok(()));
-        assert_eq!(rate.try_take(1_000), Ok(()));
-        assert_eq!(rate.try_take(1_000), Err(500));
-        assert_eq!(rate.try_take(1_499), Err(1));
-        assert_eq!(rate.try_take(1_500), Ok(()));
-        rate.give_back();
-        assert_eq!(rate.try_take(1_500), Ok(()));
+        assert_eq!(rate.try_take(1_000, 1), Ok(()));
+        assert_eq!(rate.try_take(1_000, 1), Ok(()));
+        assert_eq!(rate.try_take(1_000, 1), Err(500));
+        assert_eq!(rate.try_take(1_499, 1), Err(1));
+        assert_eq!(rate.try_take(1_500, 1), Ok(()));
+        rate.give_back(1);
+        assert_eq!(rate.try_take(1_500, 1), Ok(()));
+    }
+
+    #[test]
+    fn several_are_taken_together_or_not_at_all() {
+        let rate = RateLimit::new(2);
+        assert_eq!(rate.try_take(1_000, 1), Ok(()));
+        assert_eq!(rate.try_take(1_000, 2), Err(500));
+        assert_eq!(rate.try_take(1_000, 1), Ok(()));
+        assert_eq!(rate.try_take(2_000, 64), Ok(()), "a batch beyond the bucket waits for a full one");
     }
 
     proptest! {
@@ -78,9 +89,9 @@ mod tests {
             let mut taken = 0u64;
             for step in steps {
                 now += step;
-                match limit.try_take(now) {
+                match limit.try_take(now, 1) {
                     Ok(()) => taken += 1,
-                    Err(wait) => prop_assert!(limit.try_take(now + i64::try_from(wait).unwrap() - 1).is_err() || wait == 1),
+                    Err(wait) => prop_assert!(limit.try_take(now + i64::try_from(wait).unwrap() - 1, 1).is_err() || wait == 1),
                 }
             }
             let passed = u64::try_from(now - 5_000).unwrap() + 300;

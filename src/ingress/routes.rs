@@ -25,7 +25,7 @@ pub struct Route {
     /// What the host adds to its events.
     pub rules: Rules,
     /// Accepted events per second.
-    pub rate: RateLimit,
+    pub rate: Arc<RateLimit>,
 }
 
 /// How a connector shows in the status.
@@ -143,7 +143,7 @@ impl Routes {
                 create_sessions: config.host.session_policy.create_if_missing,
                 default_reply_targets: config.host.default_reply_targets.clone(),
             },
-            rate: RateLimit::new(per_second),
+            rate: Arc::new(RateLimit::new(per_second)),
             context: Arc::new(Context {
                 connector: config.id.clone(),
                 settings: settings.to_string(),

@@ -3,8 +3,6 @@
 
 use std::collections::HashMap;
 
-use sha2::{Digest, Sha256};
-
 use super::append::{Append, Appended};
 use crate::{
     clock::Clock,
@@ -110,7 +108,7 @@ async fn address(finish: &Finish, run: &Run, outputs: i64, tx: &mut Tx<'_>) -> R
         return Ok(());
     }
     let now_ms = finish.clock.now_ms();
-    let lanes: Vec<String> = run.request.reply_targets.iter().map(lane_of).collect();
+    let lanes: Vec<String> = run.request.reply_targets.iter().map(ReplyTarget::lane).collect();
     let mut added: HashMap<&str, i64> = HashMap::new();
     lanes.iter().for_each(|lane| *added.entry(lane).or_default() += outputs);
     let mut added: Vec<(&str, i64)> = added.into_iter().collect();
@@ -142,9 +140,4 @@ async fn move_on(tx: &mut Tx<'_>, run: &Run, now_ms: i64) -> Result<Finished, St
 
 fn head(run: &Run) -> Claimed {
     Claimed { id: run.session.as_str().to_owned(), epoch: run.epoch }
-}
-
-/// The lane of an address. Hashed, because addresses can hold secrets and lanes show in logs.
-pub fn lane_of(target: &ReplyTarget) -> String {
-    format!("{}:{}", target.plugin, hex::encode(&Sha256::digest(&target.address)[..8]))
 }

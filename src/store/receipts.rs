@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Store, StoreError, sql::Query, writer::Tx};
+use super::{StoreError, sql::Query, writer::Tx};
 use crate::model::ids::RunId;
 
 /// What tells one event from another: the first 16 bytes of SHA-256 over its source and key.
@@ -39,14 +39,6 @@ pub async fn find_by_keys(tx: &mut Tx<'_>, keys: &[ReceiptKey]) -> Result<HashMa
         }
     }
     Ok(found)
-}
-
-/// The committed receipt with this key.
-pub async fn find_committed(store: &Store, key: &ReceiptKey) -> Result<Option<Receipt>, StoreError> {
-    let rows = store.read(Query::within(FIND, [key.as_slice()], "")).await?;
-    let Some(mut row) = rows.into_iter().next() else { return Ok(None) };
-    row.take::<Vec<u8>>()?;
-    Ok(Some(Receipt { fingerprint: row.take()?, run: row.take()? }))
 }
 
 /// Writes receipts. Fails where one of the keys exists.

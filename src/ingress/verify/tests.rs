@@ -1,3 +1,5 @@
+//! Recipes against good and forged requests.
+
 use proptest::prelude::*;
 use serde_json::json;
 

@@ -118,7 +118,10 @@ async fn one_by_one<C: Command>(
 ) -> Result<Vec<Result<C::Reply, StoreError>>, StoreError> {
     let mut replies = Vec::with_capacity(commands.len());
     for command in commands {
-        let reply = guarded(std::slice::from_ref(command), tx).await?;
+        let mut reply = guarded(std::slice::from_ref(command), tx).await?;
+        if reply.as_ref().is_err_and(came_second) {
+            reply = guarded(std::slice::from_ref(command), tx).await?;
+        }
         replies.push(reply.and_then(|mut replies| replies.pop().ok_or(StoreError::Damaged("a command gave no reply"))));
     }
     Ok(replies)

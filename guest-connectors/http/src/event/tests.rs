@@ -1,3 +1,5 @@
+//! The rules of a payload, one by one.
+
 use kheish_guest::{InputPart, SessionKey};
 use serde_json::{Value, json};
 

@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    extract::rejection::{JsonRejection, QueryRejection},
+    extract::rejection::{JsonRejection, PathRejection, QueryRejection},
     http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
@@ -62,6 +62,16 @@ impl Problem {
     /// 409, it cannot be done as things stand.
     pub fn conflict(domain: &'static str, code: &str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, domain, code, detail)
+    }
+
+    /// 429, come back in so many milliseconds.
+    pub fn too_many_requests(
+        domain: &'static str,
+        code: impl Into<String>,
+        detail: impl Into<String>,
+        wait_ms: u64,
+    ) -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, domain, code, detail).retry_after_ms(wait_ms)
     }
 
     /// 503, come back soon.
@@ -125,6 +135,12 @@ impl From<JsonRejection> for Problem {
         };
         let status = if status == StatusCode::UNPROCESSABLE_ENTITY { StatusCode::BAD_REQUEST } else { status };
         Self::new(status, "api", code, rejection.body_text())
+    }
+}
+
+impl From<PathRejection> for Problem {
+    fn from(rejection: PathRejection) -> Self {
+        Self::bad_request("api", "invalid_path", rejection.body_text())
     }
 }
 

@@ -5,7 +5,6 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    ingress::accept::Accepted,
     model::{
         delivery::DeliveryStatus,
         ids::{DeliveryId, RunId, SessionId},
@@ -72,18 +71,6 @@ impl RunView {
     /// A run that has just been accepted, with how many runs wait before it.
     pub fn queued(run: Run, before: i64) -> Self {
         Self::build(run, Some(before), Vec::new(), Vec::new())
-    }
-
-    /// The run that the first of some accepted events is, fresh or as it stands now.
-    pub async fn of_first(store: &Store, accepted: Vec<Accepted>) -> Result<Option<Self>, StoreError> {
-        match accepted.into_iter().next() {
-            Some(Accepted::Fresh(run, before)) => Ok(Some(Self::queued(*run, before))),
-            Some(Accepted::Duplicate(id)) => match runs::get(store, id).await? {
-                Some(run) => Ok(Some(Self::load(store, run).await?)),
-                None => Err(StoreError::Damaged("a receipt names a run that does not exist")),
-            },
-            None => Ok(None),
-        }
     }
 
     /// A run as it stands, with its outputs and deliveries.

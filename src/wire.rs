@@ -1,0 +1,6 @@
+//! What goes over HTTP, the same on the public routes and on the control plane: problem documents, views, and extractors
+//! whose refusals are problem documents.
+
+pub mod extract;
+pub mod problem;
+pub mod view;
