@@ -1,1 +1,31 @@
-//! Drives the real `kheishd` binary.
+//! What tests need to talk to a real daemon: start it, send to it, work for it, receive from it.
+//!
+//! | file | holds |
+//! |---|---|
+//! | [`host`] | a daemon with folders of its own, from start to kill and back |
+//! | [`process`] | the child process: its output, signals, exit code |
+//! | [`places`] | where the binary and the compiled guests are |
+//! | [`plugins`] | plugin files, whole and broken |
+//! | [`connectors`] | text for connectors files |
+//! | [`client`] | HTTP requests and answers; [`problem`] judges refusals |
+//! | [`sender`] | events as a platform sends them, signed ([`sign`]) |
+//! | [`raw`] | requests that no HTTP client would send |
+//! | [`worker`] | claims runs and ends them |
+//! | [`receiver`] | takes replies and answers them by script |
+//! | [`wait`] | the one place that waits for something to become true |
+
+#![expect(clippy::expect_used, reason = "a harness that cannot go on fails the test that uses it")]
+
+pub mod client;
+pub mod connectors;
+pub mod host;
+pub mod places;
+pub mod plugins;
+pub mod problem;
+pub mod process;
+pub mod raw;
+pub mod receiver;
+pub mod sender;
+pub mod sign;
+pub mod wait;
+pub mod worker;

@@ -1,0 +1,115 @@
+//! Measures a release build of `kheishd`: how many signed events it makes durable per second, how soon it answers, what a
+//! guest costs, how fast it starts, how much memory it holds.
+//!
+//! It starts the real daemon in folders of its own below the temporary folder (`TMPDIR`), prints a table and writes every
+//! figure as JSON. It judges nothing: the exit code says whether everything could be measured.
+//!
+//! | file | measures |
+//! |---|---|
+//! | [`rates`] | the accept rate with and without a guest, the latency at half of it, memory |
+//! | [`full`] | the accept rate on a store that holds many receipts, against an empty one; bytes of an event |
+//! | [`starts`] | spawn to ready, with compiled code cached and without |
+//! | [`guest`] | guest calls without HTTP |
+//! | [`machine`] | what all of it ran on, flush latency included |
+//!
+//! They share a [`daemon`], requests ([`request`]) over bare connections ([`connection`]), the two ways of sending them
+//! ([`load`]) and their [`figures`]; [`report`] is the table and the JSON.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::{Context, Result};
+use clap::Parser;
+
+mod connection;
+mod daemon;
+mod figures;
+mod full;
+mod guest;
+mod load;
+mod machine;
+mod rates;
+mod report;
+mod request;
+mod starts;
+
+use daemon::Place;
+use report::{Report, Settings};
+
+/// Measures a release build of kheishd.
+#[derive(Debug, Parser)]
+#[command(name = "bench", max_term_width = 100)]
+struct Args {
+    /// The daemon's binary, a release build.
+    #[arg(long, value_name = "PATH")]
+    kheishd: PathBuf,
+    /// The folder with the bundled plugins.
+    #[arg(long, value_name = "DIR")]
+    plugins: PathBuf,
+    /// Where to write the figures as JSON.
+    #[arg(long, value_name = "FILE.json")]
+    out: PathBuf,
+    /// Seconds that are counted in each round [default: 8, or 2 with --quick].
+    #[arg(long)]
+    seconds: Option<u64>,
+    /// Rounds of each kind; medians are taken over them [default: 3, or 1 with --quick].
+    #[arg(long)]
+    rounds: Option<usize>,
+    /// Receipts in the store that is compared with an empty one [default: 1000000, or 100000 with --quick].
+    #[arg(long)]
+    receipts: Option<u64>,
+    /// Half a minute in all, for a first impression.
+    #[arg(long)]
+    quick: bool,
+}
+
+impl Args {
+    fn settings(&self) -> Settings {
+        let pick = |full: u64, quick: u64| if self.quick { quick } else { full };
+        Settings {
+            connections: load::CONNECTIONS,
+            seconds: self.seconds.unwrap_or(pick(8, 2)).max(1),
+            warm_up_ms: pick(1_000, 400),
+            rounds: self.rounds.unwrap_or(if self.quick { 1 } else { 3 }).max(1),
+            receipts: self.receipts.unwrap_or(pick(1_000_000, 100_000)),
+            starts: if self.quick { 3 } else { 7 },
+            guest_calls: pick(20_000, 5_000),
+            sessions: request::SESSIONS,
+            event_bytes: request::body_bytes(),
+        }
+    }
+}
+
+/// The generator has one thread, so that the daemon has the rest of the machine.
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let done = runtime.context("starting the runtime").and_then(|runtime| runtime.block_on(run(&args)));
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: &Args) -> Result<()> {
+    let settings = args.settings();
+    let place = Place::new(&args.kheishd, &args.plugins)?;
+    let machine = machine::look(place.folder())?;
+    let guest = guest::measure(&place, settings.guest_calls)?;
+    let starts = starts::measure(&place, &settings).await?;
+    let rates = rates::measure(&place, &settings).await?;
+    let full = full::measure(&place, &settings).await?;
+    let report = Report { load_average_after: machine::load_average(), settings, machine, guest, starts, rates, full };
+    let json = serde_json::to_vec_pretty(&report)?;
+    std::fs::write(&args.out, json).with_context(|| format!("writing `{}`", args.out.display()))?;
+    report.print();
+    println!("all figures: {}", args.out.display());
+    Ok(())
+}
+
+/// Says on standard error what is going on; standard output is for the table.
+fn say(what: &str) {
+    eprintln!("bench: {what}");
+}

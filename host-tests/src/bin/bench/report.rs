@@ -1,0 +1,193 @@
+//! Everything that was measured: a table for people, JSON for programs.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::{full::Full, guest::Guest, load::Length, machine::Machine, rates::Rates, starts::Starts};
+
+/// How it was measured.
+#[derive(Debug, Serialize)]
+pub(crate) struct Settings {
+    /// Connections of the generator.
+    pub(crate) connections: usize,
+    /// Seconds that count in each round.
+    pub(crate) seconds: u64,
+    /// What comes before them.
+    pub(crate) warm_up_ms: u64,
+    /// Rounds of each kind.
+    pub(crate) rounds: usize,
+    /// Receipts in the full store.
+    pub(crate) receipts: u64,
+    /// Starts with compiled code, and as many without.
+    pub(crate) starts: usize,
+    /// Guest calls that are timed.
+    pub(crate) guest_calls: u64,
+    /// Sessions that events are spread over.
+    pub(crate) sessions: u64,
+    /// Size of an event.
+    pub(crate) event_bytes: usize,
+}
+
+impl Settings {
+    /// How long a round lasts.
+    pub(crate) fn length(&self) -> Length {
+        Length { warm_up: Duration::from_millis(self.warm_up_ms), counted: Duration::from_secs(self.seconds) }
+    }
+}
+
+/// Everything.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    pub(crate) settings: Settings,
+    pub(crate) machine: Machine,
+    pub(crate) load_average_after: f64,
+    pub(crate) guest: Guest,
+    pub(crate) starts: Starts,
+    pub(crate) rates: Rates,
+    pub(crate) full: Full,
+}
+
+/// One line of the table.
+struct Line {
+    name: String,
+    value: f64,
+    unit: Unit,
+    limits: Option<Limits>,
+}
+
+/// What is to be reached, as the figure's own unit counts.
+#[derive(Clone, Copy)]
+struct Limits {
+    at_least: f64,
+    aim: f64,
+}
+
+#[derive(Clone, Copy)]
+enum Unit {
+    PerSecond,
+    Percent,
+    Micros,
+    Millis,
+    Mebibytes,
+    Bytes,
+}
+
+impl Unit {
+    fn written(self, value: f64) -> String {
+        match self {
+            Self::PerSecond => format!("{value:.0}/s"),
+            Self::Percent => format!("{:.0} %", value * 100.0),
+            Self::Micros => format!("{value:.1} µs"),
+            Self::Millis => format!("{value:.1} ms"),
+            Self::Mebibytes => format!("{value:.1} MiB"),
+            Self::Bytes => format!("{value:.0} B"),
+        }
+    }
+}
+
+impl Line {
+    fn of(name: impl Into<String>, value: f64, unit: Unit) -> Self {
+        Self { name: name.into(), value, unit, limits: None }
+    }
+
+    fn to_reach(self, at_least: f64, aim: f64) -> Self {
+        Self { limits: Some(Limits { at_least, aim }), ..self }
+    }
+
+    fn verdict(&self) -> &'static str {
+        let Some(Limits { at_least, aim }) = self.limits else { return "" };
+        // Whichever way it counts, the aim lies beyond what is asked at least.
+        let reached = |limit: f64| if aim > at_least { self.value >= limit } else { self.value <= limit };
+        match (reached(aim), reached(at_least)) {
+            (true, _) => "✓✓ aim",
+            (false, true) => "✓",
+            (false, false) => "✗ missed",
+        }
+    }
+
+    fn cells(&self) -> [String; 5] {
+        let limit =
+            |pick: fn(Limits) -> f64| self.limits.map(|limits| self.unit.written(pick(limits))).unwrap_or_default();
+        let [at_least, aim] = [limit(|limits| limits.at_least), limit(|limits| limits.aim)];
+        [self.name.clone(), self.unit.written(self.value), at_least, aim, self.verdict().to_owned()]
+    }
+}
+
+impl Report {
+    /// Prints the table.
+    pub(crate) fn print(&self) {
+        let Machine { cores, processor, kernel, flush_p50_us, load_average_before } = &self.machine;
+        println!("{cores} cores ({processor}), Linux {kernel}; median flush of this disk {flush_p50_us:.0} µs");
+        println!(
+            "load average {load_average_before:.1} before, {:.1} after, this program included",
+            self.load_average_after
+        );
+        println!();
+        let head = ["what", "result", "at least", "aim", ""].map(str::to_owned);
+        let rows: Vec<[String; 5]> = [head].into_iter().chain(self.lines().iter().map(Line::cells)).collect();
+        let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+        let [name, result, at_least, aim] = [0, 1, 2, 3].map(width);
+        for row in &rows {
+            let line =
+                format!("{:<name$}  {:>result$}  {:>at_least$}  {:>aim$}  {}", row[0], row[1], row[2], row[3], row[4]);
+            println!("{}", line.trim_end());
+        }
+        println!();
+    }
+
+    fn lines(&self) -> Vec<Line> {
+        use Unit::{Bytes, Mebibytes, Micros, Millis, PerSecond, Percent};
+        let Self { settings, guest, starts, rates, full, .. } = self;
+        let receipts = settings.receipts;
+        let of_rounds = |pick: fn(&crate::load::Round) -> f64| {
+            crate::figures::median(rates.guest.iter().map(pick)).unwrap_or(f64::NAN)
+        };
+        vec![
+            Line::of(
+                format!("durable events accepted, {} connections", settings.connections),
+                rates.guest_per_second,
+                PerSecond,
+            )
+            .to_reach(5_000.0, 10_000.0),
+            Line::of("  ack p50 at that load", of_rounds(|round| round.latency.p50_ms), Millis),
+            Line::of("  ack p99 at that load", of_rounds(|round| round.latency.p99_ms), Millis),
+            Line::of("  processor time of the daemon for each", of_rounds(|round| round.daemon_cpu_us), Micros),
+            Line::of("  processor time of the generator for each", of_rounds(|round| round.generator_cpu_us), Micros),
+            Line::of("  the same, all in one session", rates.guest_fixed_per_second, PerSecond),
+            Line::of("  the same, without the guest", rates.native_per_second, PerSecond),
+            Line::of("share of the same route without the guest", rates.share, Percent).to_reach(0.80, 0.95),
+            Line::of("guest call, fresh instance, p50", guest.p50_us, Micros).to_reach(40.0, 18.0),
+            Line::of("guest call, fresh instance, p99", guest.p99_us, Micros),
+            Line::of("ack p50 at half of that load", rates.half.latency.p50_ms, Millis),
+            Line::of("ack p99 at half of that load", rates.half.latency.p99_ms, Millis).to_reach(25.0, 10.0),
+            Line::of("ack p99.9 at half of that load", rates.half.latency.p999_ms, Millis),
+            Line::of("cold start to ready, compiled code cached", starts.cached_ms, Millis).to_reach(300.0, 80.0),
+            Line::of("cold start to ready, compiling", starts.uncached_ms, Millis),
+            Line::of("plugin load, compiling", guest.compile_cold_ms, Millis),
+            Line::of("plugin load, compiled code cached", guest.load_cached_ms, Millis),
+            Line::of("resident memory, idle, bundled plugins loaded", rates.memory_idle.resident_mib, Mebibytes)
+                .to_reach(60.0, 25.0),
+            Line::of("resident memory after the load", rates.memory_after.resident_mib, Mebibytes),
+            Line::of(format!("accept rate with {receipts} receipts, against an empty store"), full.share, Percent)
+                .to_reach(0.80, 0.95),
+            Line::of(format!("  with {receipts} receipts"), full.full_per_second, PerSecond),
+            Line::of("  store that began empty", full.empty_per_second, PerSecond),
+            Line::of("database for each event", full.bytes_per_event, Bytes),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_is_better_or_less_is() {
+        let verdict = |value, at_least, aim| Line::of("", value, Unit::Millis).to_reach(at_least, aim).verdict();
+        assert_eq!(verdict(12.0, 5.0, 10.0), "✓✓ aim");
+        assert_eq!(verdict(7.0, 5.0, 10.0), "✓");
+        assert_eq!(verdict(12.0, 25.0, 10.0), "✓");
+        assert_eq!(verdict(26.0, 25.0, 10.0), "✗ missed");
+    }
+}

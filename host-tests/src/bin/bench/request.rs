@@ -1,0 +1,121 @@
+//! Requests as bytes. Everything that changes from one to the next has a fixed width, so that a connection writes into one
+//! buffer again and again.
+
+use kheish_host_tests::sign;
+use serde_json::{Value, json};
+
+use crate::daemon::{SECRET, TOKEN};
+
+/// Conversations that events are spread over.
+pub(crate) const SESSIONS: u64 = 1_000;
+
+/// Where the first event's key, conversation, time and signature stand.
+const KEY: &str = "order-000000000000";
+const CONVERSATION: &str = "customer:000";
+const TIMESTAMP: &str = "0000000000";
+
+/// Whether an event names its conversation. One that goes to a fixed session has the same size and does not.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Names {
+    /// By a binding key.
+    Conversation,
+    /// In its text only.
+    Nothing,
+}
+
+/// A signed POST that can be made anew in place.
+#[derive(Clone, Debug)]
+pub(crate) struct Event {
+    bytes: Vec<u8>,
+    target: String,
+    body: usize,
+    key: usize,
+    conversation: usize,
+    timestamp: usize,
+    signature: usize,
+}
+
+impl Event {
+    /// A request to the connector at this path.
+    pub(crate) fn to(target: &str, host: &str, names: Names) -> Self {
+        let body = sample_body(names);
+        let unsigned = "0".repeat(64);
+        let head = format!(
+            "POST {target} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {TOKEN}\r\ncontent-type: application/json\r\n\
+             x-kheish-timestamp: {TIMESTAMP}\r\nx-kheish-signature: v1={unsigned}\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        let place = |text: &str, part: &str| text.find(part).unwrap_or_default();
+        Self {
+            target: target.to_owned(),
+            body: head.len(),
+            key: head.len() + place(&body, KEY),
+            conversation: head.len() + place(&body, CONVERSATION),
+            timestamp: place(&head, TIMESTAMP),
+            signature: place(&head, "v1="),
+            bytes: [head, body].concat().into_bytes(),
+        }
+    }
+
+    /// The request for event `number`, signed now.
+    pub(crate) fn numbered(&mut self, number: u64) -> &[u8] {
+        let timestamp = sign::now_secs().to_string();
+        self.put(self.key, &format!("order-{number:012}"));
+        self.put(self.conversation, &format!("customer:{:03}", number % SESSIONS));
+        self.put(self.timestamp, &timestamp);
+        let signed = sign::sign(SECRET, "POST", &self.target, &timestamp, &self.bytes[self.body..]);
+        self.put(self.signature, &signed.signature);
+        &self.bytes
+    }
+
+    fn put(&mut self, at: usize, text: &str) {
+        self.bytes[at..at + text.len()].copy_from_slice(text.as_bytes());
+    }
+}
+
+/// A GET without a body.
+pub(crate) fn get(path: &str, host: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nhost: {host}\r\n\r\n")
+}
+
+/// How long an event is.
+pub(crate) fn body_bytes() -> usize {
+    sample_body(Names::Conversation).len()
+}
+
+/// The same event as in `kheishd bench guest`.
+fn sample_body(names: Names) -> String {
+    let item = |n: u32| json!({ "sku": format!("item-{n:04}"), "quantity": n, "price_cents": n * 199 });
+    let items: Vec<Value> = (0..12).map(item).collect();
+    let mut body = json!({
+        "idempotency_key": KEY, "actor_id": "shop", "content": "Order 123 has arrived with twelve items.",
+        "metadata": { "items": items, "currency": "EUR" },
+    });
+    match names {
+        Names::Conversation => body["binding_keys"] = json!([CONVERSATION]),
+        Names::Nothing => {
+            body["content"] = format!("Order 123 has arrived with twelve items, for {CONVERSATION}.").into()
+        }
+    }
+    body.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_made_anew_in_place() {
+        let mut event = Event::to("/v1/connectors/http/bench", "127.0.0.1:1", Names::Conversation);
+        let one = String::from_utf8(event.numbered(7).to_vec()).unwrap();
+        let other = String::from_utf8(event.numbered(123_456_789_012).to_vec()).unwrap();
+        assert!(one.contains("\"order-000000000007\"") && one.contains("[\"customer:007\"]"));
+        assert!(other.contains("\"order-123456789012\"") && other.contains("[\"customer:012\"]"));
+        let (head, body) = other.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(&format!("content-length: {}", body.len())));
+        let line = |name: &str| head.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        let signed =
+            sign::sign(SECRET, "POST", "/v1/connectors/http/bench", line("x-kheish-timestamp: "), body.as_bytes());
+        assert_eq!(line("x-kheish-signature: "), signed.signature);
+    }
+}

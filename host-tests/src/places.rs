@@ -1,0 +1,39 @@
+//! Where the binary and the compiled guests are.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
+
+/// The daemon's binary: `KHEISHD_BIN`, or beside the test's own profile folder.
+pub fn binary() -> PathBuf {
+    let path = env::var_os("KHEISHD_BIN").map_or_else(|| profile_folder().join("kheishd"), PathBuf::from);
+    assert!(path.is_file(), "there is no `{}`: run `cargo build` first, or set KHEISHD_BIN", path.display());
+    path
+}
+
+/// A compiled guest by its path below the guests folder, e.g. `plugins/http.wasm`. The folder is `KHEISH_GUESTS`, or
+/// `guests` in the target folder.
+pub fn guest(file: &str) -> PathBuf {
+    let folder = env::var_os("KHEISH_GUESTS").map_or_else(|| target_folder().join("guests"), PathBuf::from);
+    let path = folder.join(file);
+    assert!(path.is_file(), "there is no `{}`: run `just guests` first, or set KHEISH_GUESTS", path.display());
+    path
+}
+
+/// The repository's top folder.
+pub fn repository() -> PathBuf {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.parent().unwrap_or(package).to_owned()
+}
+
+/// A test runs as `<target>/<profile>/deps/<name>`.
+fn profile_folder() -> PathBuf {
+    let test = env::current_exe().expect("the path of this test");
+    test.ancestors().nth(2).expect("a test lies in a profile folder").to_owned()
+}
+
+fn target_folder() -> PathBuf {
+    let profile = profile_folder();
+    profile.parent().expect("a profile folder lies in a target folder").to_owned()
+}

@@ -1,0 +1,34 @@
+//! Deliveries: what arrives, in which order, how often, and where nothing is sent at all.
+
+mod guard;
+mod order;
+mod retry;
+mod send;
+
+use kheish_host_tests::host::{Host, HostBuilder};
+use serde_json::{Value, json};
+
+/// Short waits, and three attempts.
+const QUICK: &str = "[queue]\nsweep_interval_ms = 20\n[delivery]\npoll_interval_ms = 20\n\
+                     [delivery.backoff]\ninitial_ms = 20\nmax_ms = 60\nmax_attempts = 3\n";
+
+fn builder() -> HostBuilder {
+    Host::builder().plugins(&[]).settings(QUICK)
+}
+
+/// A run in a session of its own, with these targets, ended with these outputs. Returns its id.
+async fn say(host: &Host, session: &str, targets: &[Value], outputs: &[&str]) -> String {
+    host.make_session(session).await;
+    let run = submit(host, session, targets).await;
+    let worker = host.worker("w");
+    let claimed = worker.take().await;
+    assert_eq!(claimed.run, run);
+    worker.finish(&claimed, outputs).await.expect(200);
+    run
+}
+
+/// A queued run with these targets. Returns its id.
+async fn submit(host: &Host, session: &str, targets: &[Value]) -> String {
+    let answer = host.submit(session, &json!({ "content": "work", "reply_targets": targets })).await.expect(202);
+    answer.text("/run_id").to_owned()
+}
