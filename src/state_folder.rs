@@ -39,6 +39,13 @@ impl StateFolder {
     pub fn open(path: &Path) -> Result<Self, StateFolderError> {
         let failed = |doing| move |source| StateFolderError::Io { path: path.to_owned(), doing, source };
         fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed("create it"))?;
+        let mode = fs::metadata(path).map_err(failed("look at it"))?.permissions().mode();
+        if mode & 0o077 != 0 {
+            let folder = path.display();
+            tracing::warn!(
+                "others can look into the state folder `{folder}`, which holds every message: chmod 700 `{folder}`"
+            );
+        }
         let lock = File::create(path.join("kheishd.lock")).map_err(failed("open its lock file"))?;
         lock.set_permissions(Permissions::from_mode(0o600)).map_err(failed("protect its lock file"))?;
         match lock.try_lock() {

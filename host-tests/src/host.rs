@@ -25,6 +25,9 @@ pub const HTTP: &str = "plugins/http.wasm";
 /// The badly behaved one.
 pub const MISBEHAVING: &str = "fixtures/misbehaving.wasm";
 
+/// The example of a connector of one's own.
+pub const GITHUB: &str = "examples/github.wasm";
+
 const TOKEN_VARIABLE: &str = "KHEISH_DAEMON_ADMIN_TOKEN";
 
 /// How a daemon shall be started.

@@ -151,8 +151,10 @@ impl PluginFolder {
         match self.registry.kind_of(file) {
             Some(kind) if self.adopter.uses(&kind) => {
                 tracing::warn!(file, kind, "plugin file `{file}` is gone; its loaded version goes on serving");
-                let reason = "the file is gone; the loaded version serves until the daemon stops".to_owned();
-                self.registry.report_failure(file, Some(kind), reason);
+                self.registry.orphan(
+                    file,
+                    "the file is gone; its loaded version serves until another file provides the kind".to_owned(),
+                );
             }
             _ => {
                 tracing::info!(file, "plugin file `{file}` is gone");
@@ -193,8 +195,7 @@ impl PluginFolder {
         if let Some(other) = self.registry.provided_elsewhere(&kind, file) {
             return Err(failed(format!("kind `{kind}` is already provided by `{other}`: keep one of the two")));
         }
-        if self.registry.plugin(&kind).is_some_and(|serving| serving.digest() == digest) {
-            self.registry.report_well(file);
+        if self.registry.confirm(&kind, file, digest) {
             return Ok(());
         }
         self.adopter.adopt(plugin).await.map_err(failed)?;

@@ -24,6 +24,8 @@ struct Inner {
 struct Kind {
     plugin: Arc<dyn Plugin>,
     file: String,
+    /// The file is gone: another one may provide the kind.
+    orphaned: bool,
 }
 
 /// How a plugin file fares.
@@ -73,7 +75,10 @@ impl Registry {
 
     /// Another file that provides `kind`, if one does.
     pub fn provided_elsewhere(&self, kind: &str, file: &str) -> Option<String> {
-        self.read(|inner| inner.kinds.get(kind).filter(|kind| kind.file != file).map(|kind| kind.file.clone()))
+        self.read(|inner| {
+            let elsewhere = inner.kinds.get(kind).filter(|kind| kind.file != file && !kind.orphaned);
+            elsewhere.map(|kind| kind.file.clone())
+        })
     }
 
     /// Puts a plugin into service; calls that run on an older version end there.
@@ -91,16 +96,36 @@ impl Registry {
         let kind = manifest.kind.clone();
         self.write(|inner| {
             inner.kinds.retain(|name, other| other.file != file || *name == kind);
-            inner.kinds.insert(kind, Kind { plugin, file: file.to_owned() });
+            let former = inner.kinds.insert(kind, Kind { plugin, file: file.to_owned(), orphaned: false });
+            if let Some(former) = former {
+                inner.reports.remove(&former.file);
+            }
             inner.reports.insert(file.to_owned(), report);
         });
     }
 
-    /// The file holds what serves, as before.
-    pub fn report_well(&self, file: &str) {
+    /// Whether what serves `kind` came from this file and has this digest; then the file is well, whatever it was before.
+    pub fn confirm(&self, kind: &str, file: &str, digest: &str) -> bool {
         self.write(|inner| {
+            match inner.kinds.get_mut(kind).filter(|kind| kind.file == file && kind.plugin.digest() == digest) {
+                Some(kind) => {
+                    kind.orphaned = false;
+                    if let Some(report) = inner.reports.get_mut(file) {
+                        report.error = None;
+                    }
+                    true
+                }
+                None => false,
+            }
+        })
+    }
+
+    /// A file is gone and what it provides goes on serving, until another file provides it.
+    pub fn orphan(&self, file: &str, error: String) {
+        self.write(|inner| {
+            inner.kinds.values_mut().filter(|kind| kind.file == file).for_each(|kind| kind.orphaned = true);
             if let Some(report) = inner.reports.get_mut(file) {
-                report.error = None;
+                report.error = Some(error);
             }
         });
     }
@@ -150,7 +175,7 @@ impl Registry {
         look(&self.inner.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn write(&self, change: impl FnOnce(&mut Inner)) {
-        change(&mut self.inner.write().unwrap_or_else(PoisonError::into_inner));
+    fn write<T>(&self, change: impl FnOnce(&mut Inner) -> T) -> T {
+        change(&mut self.inner.write().unwrap_or_else(PoisonError::into_inner))
     }
 }

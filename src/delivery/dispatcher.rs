@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
@@ -10,7 +13,7 @@ use super::{
     backoff::{self},
     http::{HttpTarget, Sent},
     settle::Settle,
-    take::{Reclaim, Take},
+    take::{self, Reclaim, Take},
 };
 use crate::{
     clock::Clock,
@@ -46,7 +49,9 @@ impl Dispatcher {
     /// Runs until `stop`; then lets what is under way end. What a former process was sending is taken up first.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) -> Result<(), StoreError> {
         let former = Some((FAMILY.to_owned(), self.owner.clone()));
-        self.store.write(Reclaim { now_ms: self.clock.now_ms(), former }).await?;
+        self.reclaim(former).await?;
+        let sweep_interval = Duration::from_millis(self.settings.poll_interval_ms);
+        let mut next_sweep = Instant::now() + sweep_interval;
         let places = Arc::new(Semaphore::new(self.settings.workers.max(1)));
         let under_way = TaskTracker::new();
         while !stop.is_cancelled() {
@@ -58,9 +63,13 @@ impl Dispatcher {
             if sent == 0 {
                 tokio::select! {
                     () = woken => {}
-                    () = tokio::time::sleep(Duration::from_millis(self.settings.poll_interval_ms)) => self.reclaim().await?,
+                    () = tokio::time::sleep_until(next_sweep) => {}
                     () = stop.cancelled() => {}
                 }
+            }
+            if Instant::now() >= next_sweep {
+                self.reclaim(None).await?;
+                next_sweep = Instant::now() + sweep_interval;
             }
         }
         under_way.close();
@@ -68,15 +77,18 @@ impl Dispatcher {
         Ok(())
     }
 
-    async fn reclaim(&self) -> Result<(), StoreError> {
-        let reclaimed = self.store.write(Reclaim { now_ms: self.clock.now_ms(), former: None }).await?;
-        if reclaimed > 0 {
-            tracing::warn!(
-                lanes = reclaimed,
-                "{reclaimed} lanes were held past their lease; their deliveries wait again"
-            );
+    /// Gives back lanes that nobody holds any more, all of them.
+    async fn reclaim(&self, former: Option<(String, String)>) -> Result<(), StoreError> {
+        loop {
+            let reclaim = Reclaim { now_ms: self.clock.now_ms(), former: former.clone() };
+            let reclaimed = self.store.write(reclaim).await?;
+            if reclaimed > 0 {
+                tracing::warn!(lanes = reclaimed, "{reclaimed} lanes were held by nobody; their deliveries wait again");
+            }
+            if reclaimed < take::RECLAIM_LIMIT {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     /// Leases as many lanes as there are free workers.
@@ -108,7 +120,7 @@ impl Dispatcher {
     async fn send(self: Arc<Self>, delivery: Delivery, place: OwnedSemaphorePermit) {
         let sent = match delivery.target.plugin.as_str() {
             "http" => match HttpTarget::parse(&delivery.target.address) {
-                Ok(target) => target.send(&self.egress, &delivery).await,
+                Ok(target) => target.send(&self.egress, &delivery, self.clock.now_ms()).await,
                 Err(reason) => dead("invalid_target", reason),
             },
             other => dead("unknown_plugin", format!("no plugin named `{other}` delivers")),
@@ -139,7 +151,8 @@ impl Dispatcher {
             }
             Sent::Retry { code, detail, after_ms, counts } => {
                 let own = backoff::delay_ms(&self.settings.backoff, delivery.attempt, rand::random());
-                let wait = after_ms.unwrap_or(own);
+                // What the target asks for is never shortened, and never hurries the schedule (contract section 6.2).
+                let wait = after_ms.map_or(own, |asked| asked.max(own));
                 Settlement {
                     status: DeliveryStatus::Pending,
                     uncounted: i64::from(!counts),

@@ -1,6 +1,9 @@
 //! The `http` target: one POST for each delivery (contract section 6.5).
 
-use std::{collections::BTreeMap, time::SystemTime};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime},
+};
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use reqwest::Url;
@@ -102,8 +105,8 @@ impl HttpTarget {
         self.reach == Reach::Private
     }
 
-    /// Sends a delivery once.
-    pub async fn send(&self, egress: &Egress, delivery: &Delivery) -> Sent {
+    /// Sends a delivery once, at this time in milliseconds since 1970.
+    pub async fn send(&self, egress: &Egress, delivery: &Delivery, now_ms: i64) -> Sent {
         let part = json!({ "type": "text", "text": delivery.content });
         let body = json!({
             "delivery_id": delivery.id,
@@ -121,7 +124,7 @@ impl HttpTarget {
             .json(&body)
             .build();
         match request {
-            Ok(request) => judge(egress.send(request, self.reach).await),
+            Ok(request) => judge(egress.send(request, self.reach).await, now_ms),
             Err(error) => dead("invalid_target", error.without_url().to_string()),
         }
     }
@@ -142,7 +145,7 @@ fn checked(headers: &BTreeMap<String, String>) -> Result<HeaderMap, String> {
 }
 
 /// Decides from the answer whether to try again.
-fn judge(answer: Result<crate::egress::Answer, EgressError>) -> Sent {
+fn judge(answer: Result<crate::egress::Answer, EgressError>, now_ms: i64) -> Sent {
     let retry = |code: &str, detail: String, after_ms: Option<i64>, counts| Sent::Retry {
         code: code.to_owned(),
         detail,
@@ -153,7 +156,7 @@ fn judge(answer: Result<crate::egress::Answer, EgressError>) -> Sent {
         Ok(answer) if answer.status.is_success() => Sent::Delivered,
         Ok(answer) => {
             let detail = format!("the target answered {}", answer.status);
-            let after_ms = retry_after_ms(&answer.headers);
+            let after_ms = retry_after_ms(&answer.headers, now_ms);
             match answer.status {
                 StatusCode::TOO_MANY_REQUESTS => retry("rate_limited", detail, after_ms, after_ms.is_none()),
                 StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY => retry("status", detail, after_ms, true),
@@ -168,16 +171,16 @@ fn judge(answer: Result<crate::egress::Answer, EgressError>) -> Sent {
 }
 
 /// `Retry-After` in seconds or as a date (RFC 9110, section 10.2.3), capped.
-fn retry_after_ms(headers: &HeaderMap) -> Option<i64> {
+fn retry_after_ms(headers: &HeaderMap, now_ms: i64) -> Option<i64> {
     let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
     let wait_ms = match text.parse::<i64>() {
         Ok(seconds) => seconds.checked_mul(1000)?,
         Err(_) => {
             let until = httpdate::parse_http_date(text).ok()?;
-            // A date counts from the answer's own, so that no clock but the target's matters.
+            let own = SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(now_ms).unwrap_or(0));
+            // A date counts from the answer's own where it has one, so that no clock but the target's matters.
             let now = headers.get(header::DATE).and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok());
-            i64::try_from(until.duration_since(now.unwrap_or(SystemTime::UNIX_EPOCH)).unwrap_or_default().as_millis())
-                .ok()?
+            i64::try_from(until.duration_since(now.unwrap_or(own)).unwrap_or_default().as_millis()).ok()?
         }
     };
     Some(wait_ms.clamp(0, MAX_RETRY_AFTER_MS))
@@ -220,11 +223,13 @@ mod tests {
 
     #[test]
     fn retry_after_is_seconds_or_a_date_and_capped() {
-        assert_eq!(retry_after_ms(&headers(&[("retry-after", "7")])), Some(7_000));
-        assert_eq!(retry_after_ms(&headers(&[("retry-after", "999999")])), Some(MAX_RETRY_AFTER_MS));
+        assert_eq!(retry_after_ms(&headers(&[("retry-after", "7")]), 0), Some(7_000));
+        assert_eq!(retry_after_ms(&headers(&[("retry-after", "999999")]), 0), Some(MAX_RETRY_AFTER_MS));
         let dated = [("date", "Sun, 06 Nov 1994 08:49:37 GMT"), ("retry-after", "Sun, 06 Nov 1994 08:49:40 GMT")];
-        assert_eq!(retry_after_ms(&headers(&dated)), Some(3_000));
-        assert_eq!(retry_after_ms(&headers(&[("retry-after", "soon")])), None);
-        assert_eq!(retry_after_ms(&headers(&[])), None);
+        assert_eq!(retry_after_ms(&headers(&dated), 0), Some(3_000));
+        let undated = headers(&[("retry-after", "Thu, 01 Jan 1970 00:00:05 GMT")]);
+        assert_eq!(retry_after_ms(&undated, 3_000), Some(2_000), "this host's clock where the answer has no date");
+        assert_eq!(retry_after_ms(&headers(&[("retry-after", "soon")]), 0), None);
+        assert_eq!(retry_after_ms(&headers(&[]), 0), None);
     }
 }

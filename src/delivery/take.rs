@@ -9,6 +9,9 @@ use crate::{
     },
 };
 
+/// Lanes that one [`Reclaim`] gives back at most.
+pub const RECLAIM_LIMIT: usize = 256;
+
 /// Asks for deliveries to send.
 #[derive(Clone, Debug)]
 pub struct Take {
@@ -66,7 +69,7 @@ impl Command for Reclaim {
         let mut replies = Vec::with_capacity(batch.len());
         for reclaim in batch {
             let former = reclaim.former.as_ref().map(|(family, me)| Former { family, me });
-            let lanes = heads::abandoned(tx, Line::Lanes, reclaim.now_ms, 256, former).await?;
+            let lanes = heads::abandoned(tx, Line::Lanes, reclaim.now_ms, RECLAIM_LIMIT as i64, former).await?;
             for lane in &lanes {
                 if deliveries::requeue_sending(tx, lane, reclaim.now_ms).await? {
                     heads::put_back(tx, Line::Lanes, lane, reclaim.now_ms, reclaim.now_ms).await?;

@@ -6,7 +6,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::Clock,
-    queue::{QueueSettings, rescue::Rescue},
+    queue::{
+        QueueSettings,
+        rescue::{Rescue, SWEEP_LIMIT},
+    },
     store::{Store, StoreError},
 };
 
@@ -27,8 +30,11 @@ pub async fn run(
             _ = ticks.tick() => {}
             () = stop.cancelled() => return Ok(()),
         }
-        let rescue = Rescue { now_ms: clock.now_ms(), max_attempts: settings.max_attempts, former: former.take() };
+        let rescue = Rescue { now_ms: clock.now_ms(), max_attempts: settings.max_attempts, former: former.clone() };
         let rescued = store.write(rescue).await?;
+        if rescued.seen < SWEEP_LIMIT {
+            former = None;
+        }
         if rescued.requeued + rescued.failed > 0 {
             let (requeued, failed) = (rescued.requeued, rescued.failed);
             tracing::warn!(

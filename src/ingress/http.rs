@@ -9,7 +9,7 @@ use axum::{
     Json, Router,
     body::Body,
     extract::{OriginalUri, Path, Request as HttpRequest, State, rejection::PathRejection},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header},
     response::{IntoResponse, Response as HttpResponse},
     routing::any,
 };
@@ -67,7 +67,16 @@ async fn receive(
     // A name that is no text is nobody's.
     let path = path.map_or_else(|_| Vec::new(), |Path(path)| path);
     let [kind, name] = [0, 1].map(|index| path.get(index).cloned().unwrap_or_default());
-    let id = ConnectorId { kind, name };
+    // The store's own trouble is this zone's problem here.
+    try_receive(&ingress, ConnectorId { kind, name }, &uri, request).await.map_err(|problem| problem.in_domain(DOMAIN))
+}
+
+async fn try_receive(
+    ingress: &Ingress,
+    id: ConnectorId,
+    uri: &Uri,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
     let target = uri.path_and_query().map_or("/", |target| target.as_str());
     let Some(route) = ingress.routes.find(&id) else {
         return Err(Problem::not_found(DOMAIN, "connector_not_found", format!("there is no connector `{id}`")));
@@ -76,7 +85,7 @@ async fn receive(
     check_method(&route, &parts.method)?;
     let now_ms = ingress.clock.now_ms();
     let head = route.verifier.check_head(parts.method.as_str(), target, &parts.headers, now_ms).map_err(denied)?;
-    let bytes = read(&ingress, &parts.headers, body).await?;
+    let bytes = read(ingress, &parts.headers, body).await?;
     let authenticated_by = route.verifier.check_body(&head, &bytes).map_err(denied)?;
     let call = Request {
         method: parts.method.as_str().to_owned(),
@@ -88,7 +97,7 @@ async fn receive(
         authenticated_by,
     };
     match route.plugin.receive(Arc::clone(&route.context), call).await.map_err(|fault| failed(&id, &fault))? {
-        Answer::Accept { events, effects, response } => accept(&ingress, &route, events, effects, response).await,
+        Answer::Accept { events, effects, response } => accept(ingress, &route, events, effects, response).await,
         Answer::Respond(response) => Ok(written(response)),
         Answer::Refuse(refusal) => Err(refused_by_plugin(refusal)),
     }

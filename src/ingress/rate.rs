@@ -25,6 +25,11 @@ impl RateLimit {
         Self { per_second, bucket: Mutex::new(Bucket { thousandths: per_second * TOKEN, filled_ms: i64::MIN }) }
     }
 
+    /// Accepted events per second.
+    pub fn per_second(&self) -> u32 {
+        u32::try_from(self.per_second).unwrap_or(u32::MAX)
+    }
+
     /// Takes so many tokens, all or none; says in how many milliseconds there will be enough, at least 1. More than the
     /// bucket can hold count as a full bucket.
     pub fn try_take(&self, now_ms: i64, tokens: u64) -> Result<(), u64> {

@@ -135,6 +135,11 @@ impl Routes {
             return Err(problems);
         }
         let per_second = config.host.ingress_events_per_second.unwrap_or(manifest.ingress.events_per_second);
+        // A new version of the plugin changes neither what has been spent nor who is in flight.
+        let former = self.find(&config.id);
+        let rate =
+            former.as_ref().map(|former| Arc::clone(&former.rate)).filter(|rate| rate.per_second() == per_second);
+        let permits = former.as_ref().map(|former| Arc::clone(&former.context.permits));
         Ok(Route {
             verifier: Verifier::new(manifest, &settings, &secrets),
             rules: Rules {
@@ -143,13 +148,14 @@ impl Routes {
                 create_sessions: config.host.session_policy.create_if_missing,
                 default_reply_targets: config.host.default_reply_targets.clone(),
             },
-            rate: Arc::new(RateLimit::new(per_second)),
+            rate: rate.unwrap_or_else(|| Arc::new(RateLimit::new(per_second))),
             context: Arc::new(Context {
                 connector: config.id.clone(),
                 settings: settings.to_string(),
                 secrets,
                 key_value: Arc::clone(&self.surroundings.key_value),
-                permits: Arc::new(Semaphore::new(self.surroundings.calls_per_connector)),
+                permits: permits
+                    .unwrap_or_else(|| Arc::new(Semaphore::new(self.surroundings.calls_per_connector.max(1)))),
             }),
             plugin: Arc::clone(plugin),
         })

@@ -10,8 +10,8 @@ use crate::{
     },
 };
 
-/// Runs in one sweep; more are found by the next.
-const SWEEP_LIMIT: i64 = 256;
+/// Leases in one sweep; more are found by the next.
+pub const SWEEP_LIMIT: usize = 256;
 
 /// Looks for abandoned leases.
 #[derive(Clone, Debug)]
@@ -27,6 +27,8 @@ pub struct Rescue {
 /// What a sweep found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rescued {
+    /// Leases that it looked at, at most [`SWEEP_LIMIT`].
+    pub seen: usize,
     /// Runs that wait again.
     pub requeued: usize,
     /// Runs that had their last attempt.
@@ -48,7 +50,8 @@ impl Command for Rescue {
 async fn sweep(rescue: &Rescue, tx: &mut Tx<'_>) -> Result<Rescued, StoreError> {
     let former = rescue.former.as_ref().map(|(family, me)| Former { family, me });
     let mut rescued = Rescued::default();
-    for head in heads::abandoned(tx, Line::Sessions, rescue.now_ms, SWEEP_LIMIT, former).await? {
+    for head in heads::abandoned(tx, Line::Sessions, rescue.now_ms, SWEEP_LIMIT as i64, former).await? {
+        rescued.seen += 1;
         match runs::active(tx, &head.id).await? {
             Some(run) if run.attempt >= rescue.max_attempts => {
                 give_up(tx, &head, &run, rescue).await?;

@@ -36,6 +36,12 @@ impl Problem {
         Self { status, code: code.into(), detail: detail.into(), domain, headers: Vec::new() }
     }
 
+    /// The same problem as that part of the daemon's which answers.
+    #[must_use]
+    pub fn in_domain(self, domain: &'static str) -> Self {
+        Self { domain, ..self }
+    }
+
     /// Adds a header to the answer.
     #[must_use]
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {

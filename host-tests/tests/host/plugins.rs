@@ -2,6 +2,7 @@
 
 mod broken;
 mod cache;
+mod own;
 mod reload;
 
 use kheish_host_tests::{

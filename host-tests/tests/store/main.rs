@@ -2,6 +2,8 @@
 //!
 //! PostgreSQL shows races that SQLite's one writer hides, so the last test lets many writers loose on one server.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where something fails")]
+
 use std::{collections::HashMap, sync::Arc};
 
 use kheish::{

@@ -139,6 +139,41 @@ mod tests {
     }
 
     #[test]
+    fn the_published_schema_takes_what_is_taken_here() {
+        let schema = serde_json::from_str(include_str!("../../../wit/manifest.schema.json")).unwrap();
+        let schema = jsonschema::validator_for(&schema).unwrap();
+        let full = json!({
+            "contract": "0.1", "kind": "full", "version": "1", "description": "Everything there is.",
+            "settings": { "type": "object", "properties": { "age": { "type": "integer" } } },
+            "secrets": { "key": { "description": "signs", "required": true } },
+            "verification": [
+                { "scheme": "bearer", "id": "bearer", "slot": "key" },
+                { "scheme": "header_equals", "id": "header", "slot": "key", "header": "x-token" },
+                { "scheme": "hmac", "id": "hmac", "slot": "key", "algorithm": "sha512", "template": "{timestamp}:{body}",
+                  "signature_header": "x-signature", "signature_prefix": "v0=", "encoding": "base64",
+                  "timestamp_header": "x-timestamp", "max_age_secs": 60, "max_age_setting": "age" },
+            ],
+            "ingress": { "methods": ["POST", "PUT"], "events_per_second": 5 },
+        });
+        for manifest in [&good(), &full] {
+            assert!(parse(manifest).is_ok() && schema.is_valid(manifest), "{:?}", schema.validate(manifest));
+        }
+        for (pointer, value) in [
+            ("/contract", json!("0.2")),
+            ("/kind", json!("Bad Kind")),
+            ("/secrets/key/required", json!("yes")),
+            ("/verification/2/algorithm", json!("md5")),
+            ("/verification/1/header", json!("X-Token")),
+            ("/ingress/methods", json!([])),
+            ("/ingress/events_per_second", json!(0)),
+        ] {
+            let mut manifest = full.clone();
+            *manifest.pointer_mut(pointer).unwrap() = value;
+            assert!(parse(&manifest).is_err() && !schema.is_valid(&manifest), "{pointer}");
+        }
+    }
+
+    #[test]
     fn each_broken_rule_is_named() {
         let cases = [
             ("/contract", json!("0.2"), "this host speaks"),

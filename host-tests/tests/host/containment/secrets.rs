@@ -66,6 +66,19 @@ async fn a_guest_sees_that_a_slot_is_filled_and_no_more() {
 }
 
 #[tokio::test]
+async fn a_token_that_the_host_checked_is_kept_from_the_guest() {
+    let connectors = format!("{}\nbearer_token = \"{BEARER}\"\n", misbehaving("secrets").trim_end());
+    let host = Host::builder().plugins(&[MISBEHAVING]).connectors(connectors).start().await;
+    host.misbehaving("secrets").post_bytes("x").await.problem(401, INGRESS, "missing_token");
+    let answer = host.misbehaving("secrets").bearer(BEARER).header("x-mine", "yes").post_bytes("x").await.expect(200);
+    let seen: Value = serde_json::from_str(answer.text("/input/0/text")).unwrap_or_default();
+    assert_eq!(seen["authenticated_by"], "bearer");
+    assert!(seen["headers"].to_string().contains("x-mine"), "{seen}");
+    assert!(!seen["headers"].to_string().contains("authorization"), "{seen}");
+    assert_clean("what a guest sees", seen.to_string().as_bytes());
+}
+
+#[tokio::test]
 async fn secrets_show_neither_in_answers_nor_in_the_log_nor_on_the_disk() {
     let mut host = host().await;
     let mut answers = Vec::new();

@@ -38,6 +38,18 @@ async fn a_plugin_that_nobody_uses_may_go_away() {
     sender(&host).say("k1", "room", "hello").await.expect(200);
 }
 
+#[tokio::test]
+async fn a_file_that_is_gone_can_be_succeeded_by_one_of_another_name() {
+    let host = builder().start().await;
+    fs::remove_file(host.plugin_path("http.wasm")).unwrap();
+    host.plugin_when("http.wasm", "is missed", is_broken).await;
+    let bytes = plugins::version(HTTP, 1);
+    plugins::install(&bytes, &host.plugin_path("http-2.wasm"));
+    host.plugin_when("http-2.wasm", "serves", serves(&bytes)).await;
+    host.plugin_when("http.wasm", "is forgotten", serde_json::Value::is_null).await;
+    sender(&host).say("k1", "room", "hello").await.expect(200);
+}
+
 /// Sends events at full pace until told to stop; every one of them must be taken. Returns how many there were.
 async fn pour(host: &Host, name: usize, stop: &AtomicBool) -> usize {
     let sender = sender(host);
