@@ -92,7 +92,12 @@ impl PluginFolder {
     pub async fn watch(mut self, stop: CancellationToken) {
         let (changed, mut changes) = mpsc::channel(1);
         // A hint only: when the queue is full a look is due anyway.
-        let watcher = notify::recommended_watcher(move |_| changed.try_send(()).unwrap_or_default());
+        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            // To look at the folder is an event too: only what is not a mere look may cause the next one.
+            if !event.is_ok_and(|event| event.kind.is_access()) {
+                changed.try_send(()).unwrap_or_default();
+            }
+        });
         let watching =
             watcher.and_then(|mut watcher| watcher.watch(&self.path, RecursiveMode::NonRecursive).map(|()| watcher));
         if let Err(error) = &watching {
