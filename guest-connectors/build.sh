@@ -125,8 +125,8 @@ prepare() {
   find_linker
   export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=$linker
   # No path of this machine in a panic message. Of several matching prefixes the last counts.
-  # A stack of 128 KiB: a fresh instance touches few pages, and they lie close together.
-  local separator=$'\x1f' flags=(-Clink-arg=-zstack-size=131072) prefix
+  # Small and all there from the start: a fresh instance touches few pages, and its memory need not grow.
+  local separator=$'\x1f' flags=(-Clink-arg=-zstack-size=65536 -Clink-arg=--initial-heap=131072) prefix
   for prefix in "$HOME=/home" "$cache=/cache" "$repo=/kheish" "${CARGO_HOME:-$HOME/.cargo}=/cargo" ${std_source:+"$std_source=/std"}; do
     flags+=("--remap-path-prefix=$prefix")
   done

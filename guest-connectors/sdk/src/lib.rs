@@ -41,6 +41,12 @@ pub use glue::Exported;
 pub use glue::settings_text;
 pub use manifest::Manifest;
 
+/// The standard library's allocator in a version that begins with the memory that is there: an instance lives for one call,
+/// and memory that need not grow costs the host no system call.
+#[cfg(target_arch = "wasm32")]
+#[global_allocator]
+static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+
 /// Makes the crate a component of the world `ingress-connector`, served by a type that implements [`Ingress`].
 ///
 /// Outside of WebAssembly it expands to nothing, so that the crate's tests run natively.
