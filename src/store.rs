@@ -61,7 +61,8 @@ pub struct StoreSettings {
     pub commands_per_commit: usize,
     /// Connections for readers.
     pub readers: u32,
-    /// Pages of 4 KiB in the write-ahead log before it is folded back into the database file.
+    /// Pages of 4 KiB in the write-ahead log before it is folded back into the database file. The commit that does so
+    /// pays for it, so more pages mean fewer and longer pauses.
     pub wal_pages: u32,
     /// Page cache of the writer, in KiB.
     pub cache_kib: u32,
@@ -69,7 +70,7 @@ pub struct StoreSettings {
 
 impl Default for StoreSettings {
     fn default() -> Self {
-        Self { queue_length: 4096, commands_per_commit: 256, readers: 2, wal_pages: 4000, cache_kib: 16 * 1024 }
+        Self { queue_length: 4096, commands_per_commit: 256, readers: 2, wal_pages: 1000, cache_kib: 16 * 1024 }
     }
 }
 

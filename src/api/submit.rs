@@ -7,7 +7,7 @@ use axum::{
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value, json, value::to_raw_value};
 use sha2::{Digest, Sha256};
 
 use super::{Api, sessions::not_found};
@@ -109,7 +109,7 @@ fn entry(api: &Api, session: &SessionId, key: Option<&str>, submission: Submissi
         source_kind: submission.source_kind.unwrap_or_else(|| "api".to_owned()),
         actor: submission.actor_id,
         input,
-        metadata: submission.metadata,
+        metadata: to_raw_value(&submission.metadata).map_err(|error| invalid("invalid_payload", error.to_string()))?,
         reply_targets: submission.reply_targets,
     };
     let key = key.map(|key| Key { receipt: receipt_key(&format!("api/{session}"), key), fingerprint });

@@ -1,7 +1,7 @@
 //! Events made ready for the writer: hashed, addressed, and with the host's own metadata. No I/O, so that none of this
 //! work is done inside the transaction.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value, json, value::to_raw_value};
 use sha2::{Digest, Sha256};
 
 use super::accept::{Entry, Key};
@@ -57,7 +57,7 @@ pub fn prepare(rules: &Rules, event: Event, clock: &Clock) -> Result<Entry, Faul
         source_kind: event.source_kind,
         actor: event.actor,
         input,
-        metadata,
+        metadata: to_raw_value(&metadata).map_err(|error| Fault::Host(error.into()))?,
         reply_targets,
     };
     Ok(Entry { run: clock.run_id(), key, placement, request, assets })

@@ -1,7 +1,7 @@
 //! Runs: one piece of work in one session.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::value::RawValue;
 
 use super::{
     event::RemoteFile,
@@ -64,7 +64,7 @@ pub struct Run {
 }
 
 /// What a run was made from: the durable part of an event or of an API submission.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct RunRequest {
     /// The connector kind, or `api`.
     pub source_plugin: String,
@@ -74,8 +74,8 @@ pub struct RunRequest {
     pub actor: Option<String>,
     /// Its content, in order.
     pub input: Vec<RunInput>,
-    /// The event's metadata and the host's own keys.
-    pub metadata: Map<String, Value>,
+    /// The event's metadata and the host's own keys: an object, as the text that the store keeps and readers get.
+    pub metadata: Box<RawValue>,
     /// Where its outputs go, fixed when the run was made.
     pub reply_targets: Vec<ReplyTarget>,
 }

@@ -64,27 +64,42 @@ pub async fn extend(
     now_ms: i64,
 ) -> Result<HashMap<String, Tail>, StoreError> {
     let mut tails = HashMap::with_capacity(added.len());
+    let mut idle: Vec<String> = Vec::new();
     for chunk in added.chunks(64) {
         let table = line.table();
         let head = format!(
             "INSERT INTO {table} (id, state, ready_at, epoch, queued, last_seq, created_ms, updated_ms) VALUES"
         );
+        // Columns of an index are left alone: most heads are ready or leased already, and stay where they are in it.
         let tail = format!(
             "ON CONFLICT (id) DO UPDATE SET queued = {table}.queued + excluded.queued, \
-             last_seq = {table}.last_seq + excluded.last_seq, updated_ms = excluded.updated_ms, \
-             ready_at = CASE WHEN {table}.state = 0 THEN excluded.ready_at ELSE {table}.ready_at END, \
-             state = CASE WHEN {table}.state = 0 THEN 1 ELSE {table}.state END \
-             RETURNING id, last_seq, queued"
+             last_seq = {table}.last_seq + excluded.last_seq, updated_ms = excluded.updated_ms \
+             RETURNING id, state, last_seq, queued"
         );
         let mut query = Query::rows(&head, 8, chunk.len(), &tail);
         for (id, count) in chunk {
             query = query.bind(*id).bind(1).bind(now_ms).bind(0).bind(*count).bind(*count).bind(now_ms).bind(now_ms);
         }
         for mut row in tx.fetch(query).await? {
-            tails.insert(row.take()?, Tail { last_seq: row.take()?, queued: row.take()? });
+            let (id, state): (String, i64) = (row.take()?, row.take()?);
+            if state == 0 {
+                idle.push(id.clone());
+            }
+            tails.insert(id, Tail { last_seq: row.take()?, queued: row.take()? });
         }
     }
+    make_ready(tx, line, &idle, now_ms).await?;
     Ok(tails)
+}
+
+/// Idle heads that got items, locked by the statement that gave them.
+async fn make_ready(tx: &mut Tx<'_>, line: Line, idle: &[String], now_ms: i64) -> Result<(), StoreError> {
+    for chunk in idle.chunks(64) {
+        let marks = vec!["?"; chunk.len()].join(",");
+        let update = format!("UPDATE {} SET state = 1, ready_at = ? WHERE state = 0 AND id IN ({marks})", line.table());
+        tx.execute(Query::new(update).bind(now_ms).bind_all(chunk.iter().map(String::as_str))).await?;
+    }
+    Ok(())
 }
 
 /// Leases up to `limit` ready heads, the longest-ready first. The caller takes each head's oldest item next.

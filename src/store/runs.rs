@@ -43,7 +43,7 @@ pub async fn insert(tx: &mut Tx<'_>, runs: &[Run]) -> Result<(), StoreError> {
                 .bind(run.request.source_kind.as_str())
                 .bind(run.request.actor.clone())
                 .bind(json(&run.request.input)?)
-                .bind(json(&run.request.metadata)?)
+                .bind(run.request.metadata.get())
                 .bind(json(&run.request.reply_targets)?)
                 .bind(run.submitted_ms);
         }

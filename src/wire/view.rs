@@ -1,7 +1,7 @@
 //! How runs, sessions and deliveries look outside (contract sections 1.8 and 1.9).
 
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use crate::{
@@ -44,7 +44,7 @@ pub struct RunView {
     queued_position: Option<i64>,
     request: RequestView,
     input: Vec<RunInput>,
-    input_metadata: Map<String, Value>,
+    input_metadata: Box<RawValue>,
     reply_targets: Vec<ReplyTarget>,
     outputs: Vec<OutputView>,
     deliveries: Vec<DeliveryView>,
