@@ -119,13 +119,18 @@ async fn time_guest(path: &Path, calls: u32, settings: &EngineSettings) -> anyho
     Ok(())
 }
 
+/// What the sample says beside its text.
+fn sample_metadata() -> Map<String, Value> {
+    let item = |n: u32| json!({ "sku": format!("item-{n:04}"), "quantity": n, "price_cents": n * 199 });
+    let items: Vec<Value> = (0..16).map(item).collect();
+    Map::from_iter([("items".to_owned(), items.into()), ("currency".to_owned(), "EUR".into())])
+}
+
 /// An event of about 1 KiB, as an authenticated caller sends it.
 fn sample_request() -> Request {
-    let items: Vec<Value> =
-        (0..16).map(|n| json!({ "sku": format!("item-{n:04}"), "quantity": n, "price_cents": n * 199 })).collect();
     let body = json!({
         "idempotency_key": "order-000123", "binding_keys": ["customer:42"], "actor_id": "shop",
-        "content": "Order 123 has arrived with sixteen items.", "metadata": { "items": items, "currency": "EUR" },
+        "content": SAMPLE_TEXT, "metadata": sample_metadata(),
     });
     Request {
         method: "POST".to_owned(),
@@ -137,6 +142,9 @@ fn sample_request() -> Request {
         authenticated_by: Some("hmac".to_owned()),
     }
 }
+
+/// The sample's text.
+const SAMPLE_TEXT: &str = "Order 123 has arrived with sixteen items.";
 
 struct Nothing;
 
@@ -183,9 +191,10 @@ impl Command for Fill {
     }
 }
 
-/// The kind `noop`: takes a request as it is. What a route costs without a guest.
+/// The kind `noop`: the event of the `http` kind without a guest that parses it. What a route costs by itself.
 pub struct Noop {
     manifest: Manifest,
+    metadata: Map<String, Value>,
 }
 
 impl Noop {
@@ -203,7 +212,7 @@ impl Noop {
         });
         #[expect(clippy::expect_used, reason = "the text above is a manifest; a test loads it")]
         let manifest = serde_json::from_value(manifest).expect("the text above is a manifest");
-        Self { manifest }
+        Self { manifest, metadata: sample_metadata() }
     }
 }
 
@@ -227,22 +236,27 @@ impl Plugin for Noop {
         Ok(Vec::new())
     }
 
+    /// Makes the event that the `http` kind would make of the sample. Only what differs from one to the next is looked up.
     async fn receive(&self, context: Arc<Context>, request: Request) -> Result<Answer, Fault> {
-        let text = String::from_utf8_lossy(&request.body).into_owned();
+        let text = String::from_utf8_lossy(&request.body);
+        let field = |before: &str| {
+            let (_, rest) = text.split_once(before)?;
+            rest.split_once('"').map(|(value, _)| value.to_owned())
+        };
         let event = Event {
-            key: Some(text.clone()),
-            fingerprint: Some(text.clone()),
+            key: field("\"idempotency_key\":\""),
+            fingerprint: Some(text.clone().into_owned()),
             occurred_at_ms: None,
-            actor: None,
+            actor: Some("shop".to_owned()),
             source_kind: context.connector.name.clone(),
             intent: None,
             relation: None,
             session: SessionKey::Unspecified,
-            binding_keys: Vec::new(),
-            input: vec![InputPart::Text(text)],
+            binding_keys: field("\"binding_keys\":[\"").into_iter().collect(),
+            input: vec![InputPart::Text(SAMPLE_TEXT.to_owned())],
             reply_route: None,
             reply_targets: Vec::new(),
-            metadata: Map::new(),
+            metadata: self.metadata.clone(),
         };
         Ok(Answer::Accept { events: vec![event], effects: Vec::new(), response: None })
     }

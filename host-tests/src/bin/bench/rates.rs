@@ -38,8 +38,10 @@ pub(crate) struct Rates {
     pub(crate) share: f64,
     /// At half of `guest_per_second`, sent at fixed times.
     pub(crate) half: Round,
-    /// After the start, nothing sent yet.
+    /// After a start with compiled code cached, nothing sent yet.
     pub(crate) memory_idle: Memory,
+    /// After a start that compiled, nothing sent yet.
+    pub(crate) memory_compiled: Memory,
     /// After all of the load.
     pub(crate) memory_after: Memory,
     /// Round by round.
@@ -51,6 +53,10 @@ pub(crate) struct Rates {
 
 /// Rounds of the three kinds take turns on one daemon.
 pub(crate) async fn measure(place: &Place, settings: &Settings) -> Result<Rates> {
+    let compiler = place.start("rates").await?;
+    tokio::time::sleep(REST).await;
+    let memory_compiled = compiler.memory()?;
+    compiler.stop().await?;
     let daemon = place.start("rates").await?;
     tokio::time::sleep(REST).await;
     let memory_idle = daemon.memory()?;
@@ -75,6 +81,7 @@ pub(crate) async fn measure(place: &Place, settings: &Settings) -> Result<Rates>
         share: median(shares.iter().copied())?,
         half,
         memory_idle,
+        memory_compiled,
         memory_after,
         guest,
         guest_fixed,

@@ -86,15 +86,15 @@ pub(crate) fn body_bytes() -> usize {
 /// The same event as in `kheishd bench guest`.
 fn sample_body(names: Names) -> String {
     let item = |n: u32| json!({ "sku": format!("item-{n:04}"), "quantity": n, "price_cents": n * 199 });
-    let items: Vec<Value> = (0..12).map(item).collect();
+    let items: Vec<Value> = (0..16).map(item).collect();
     let mut body = json!({
-        "idempotency_key": KEY, "actor_id": "shop", "content": "Order 123 has arrived with twelve items.",
+        "idempotency_key": KEY, "actor_id": "shop", "content": "Order 123 has arrived with sixteen items.",
         "metadata": { "items": items, "currency": "EUR" },
     });
     match names {
         Names::Conversation => body["binding_keys"] = json!([CONVERSATION]),
         Names::Nothing => {
-            body["content"] = format!("Order 123 has arrived with twelve items, for {CONVERSATION}.").into()
+            body["content"] = format!("Order 123 has arrived with sixteen items, for {CONVERSATION}.").into()
         }
     }
     body.to_string()
