@@ -20,7 +20,7 @@
 //! Read in this order: [`model`] (the nouns), [`app`] (who is wired to whom), then the stages [`ingress`],
 //! [`sessions`], [`queue`], [`executor`], [`outputs`], [`delivery`]; what they stand on: [`connectors`] (plugins and
 //! the sandbox), [`store`] (one database, one writer), [`egress`] (outbound HTTP), [`secrets`]; what is said over HTTP: [`wire`]; and the edges: [`api`],
-//! [`server`], [`config`], [`cli`], [`lifecycle`], [`state_folder`], [`telemetry`], [`clock`].
+//! [`server`], [`config`], [`cli`], [`lifecycle`], [`places`], [`state_folder`], [`telemetry`], [`clock`].
 
 pub mod model;
 
@@ -45,6 +45,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod lifecycle;
+pub mod places;
 pub mod server;
 pub mod state_folder;
 pub mod telemetry;

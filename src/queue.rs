@@ -15,6 +15,8 @@ use serde::Deserialize;
 pub struct QueueSettings {
     /// Lease of the daemon's own executors, and of workers that ask for none, in milliseconds.
     pub default_lease_ms: i64,
+    /// Runs that the daemon's own executors perform at once.
+    pub concurrent_runs: usize,
     /// Claims of one run that may end without an answer; then it fails, and its session moves on.
     pub max_attempts: i64,
     /// How often ended leases are looked for, in milliseconds.
@@ -25,6 +27,12 @@ pub struct QueueSettings {
 
 impl Default for QueueSettings {
     fn default() -> Self {
-        Self { default_lease_ms: 60_000, max_attempts: 5, sweep_interval_ms: 1_000, poll_interval_ms: 1_000 }
+        Self {
+            default_lease_ms: 60_000,
+            concurrent_runs: 64,
+            max_attempts: 5,
+            sweep_interval_ms: 1_000,
+            poll_interval_ms: 1_000,
+        }
     }
 }

@@ -2,22 +2,26 @@
 
 use std::sync::Arc;
 
+use anyhow::Context as _;
+
 use super::{ServeArgs, bench::Noop};
 use crate::{
     app::{App, StartError},
     config::{Settings, located},
     connectors::Plugin,
-    lifecycle,
+    lifecycle::StopSignals,
 };
 
 /// Runs the daemon until a signal or a failure of its store.
 pub async fn run(args: ServeArgs) -> Result<(), StartError> {
     let native: Vec<Arc<dyn Plugin>> = if args.native_noop { vec![Arc::new(Noop::new())] } else { Vec::new() };
+    // Before anybody can know that the daemon is there and tell it to stop.
+    let mut signals = StopSignals::listen().context("listening for signals")?;
     let app = App::start(settings(args)?, native).await?;
     // Programs that start the daemon read this line to learn the port.
     println!("kheishd listening on http://{}", app.address());
     tokio::select! {
-        signal = lifecycle::signalled() => signal.map_err(|error| StartError::Failed(error.into()))?,
+        () = signals.received() => {}
         () = app.store_failed() => {
             app.stop().await;
             return Err(StartError::Failed(anyhow::anyhow!("the store failed; start again when the disk is well")));

@@ -1,7 +1,7 @@
 //! The connectors file (contract section 2.1): an array of tables for each kind that the contract names, and
 //! `[[connectors]]` with a `kind` for those of plugins.
 //!
-//! Reading it needs no plugin; [`resolve`] then judges a connector by its kind's manifest.
+//! Reading it needs no plugin; [`resolve()`] then judges a connector by its kind's manifest.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

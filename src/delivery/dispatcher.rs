@@ -2,11 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::Instant,
-};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     DeliverySettings,
@@ -19,6 +16,7 @@ use crate::{
     clock::Clock,
     egress::Egress,
     model::delivery::{Delivery, DeliveryStatus},
+    places::Places,
     store::{Store, StoreError, deliveries::Settlement},
 };
 
@@ -52,14 +50,13 @@ impl Dispatcher {
         self.reclaim(former).await?;
         let sweep_interval = Duration::from_millis(self.settings.poll_interval_ms);
         let mut next_sweep = Instant::now() + sweep_interval;
-        let places = Arc::new(Semaphore::new(self.settings.workers.max(1)));
-        let under_way = TaskTracker::new();
+        let places = Places::new(self.settings.workers);
         while !stop.is_cancelled() {
             let woken = self.store.wakes().deliveries.notified();
             tokio::pin!(woken);
             // Registered before looking, so that a wake-up in between is not lost.
             woken.as_mut().enable();
-            let sent = self.send_some(&places, &under_way).await?;
+            let sent = self.send_some(&places).await?;
             if sent == 0 {
                 tokio::select! {
                     () = woken => {}
@@ -72,8 +69,7 @@ impl Dispatcher {
                 next_sweep = Instant::now() + sweep_interval;
             }
         }
-        under_way.close();
-        under_way.wait().await;
+        places.emptied().await;
         Ok(())
     }
 
@@ -92,17 +88,8 @@ impl Dispatcher {
     }
 
     /// Leases as many lanes as there are free workers.
-    async fn send_some(
-        self: &Arc<Self>,
-        places: &Arc<Semaphore>,
-        under_way: &TaskTracker,
-    ) -> Result<usize, StoreError> {
-        // At least one place, so that the loop waits for a worker rather than for a wake-up.
-        let Ok(first) = Arc::clone(places).acquire_owned().await else { return Ok(0) };
-        let mut free = vec![first];
-        while let Ok(place) = Arc::clone(places).try_acquire_owned() {
-            free.push(place);
-        }
+    async fn send_some(self: &Arc<Self>, places: &Places) -> Result<usize, StoreError> {
+        let free = places.take_free().await;
         let take = Take {
             owner: self.owner.clone(),
             limit: i64::try_from(free.len()).unwrap_or(i64::MAX),
@@ -112,12 +99,12 @@ impl Dispatcher {
         let taken = self.store.write(take).await?;
         let count = taken.len();
         for (delivery, place) in taken.into_iter().zip(free) {
-            under_way.spawn(Arc::clone(self).send(delivery, place));
+            places.spawn(place, Arc::clone(self).send(delivery));
         }
         Ok(count)
     }
 
-    async fn send(self: Arc<Self>, delivery: Delivery, place: OwnedSemaphorePermit) {
+    async fn send(self: Arc<Self>, delivery: Delivery) {
         let sent = match delivery.target.plugin.as_str() {
             "http" => match HttpTarget::parse(&delivery.target.address) {
                 Ok(target) => target.send(&self.egress, &delivery, self.clock.now_ms()).await,
@@ -135,7 +122,6 @@ impl Dispatcher {
                 tracing::error!(delivery = %id, %error, "delivery {id} could not be settled; it is tried again after its lease")
             }
         }
-        drop(place);
     }
 
     /// Turns an answer into the row's next state.

@@ -2,14 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 
 use super::Executor;
 use crate::{
     clock::Clock,
     model::run::Run,
     outputs::finish::{End, Finish, Finished},
+    places::Places,
     queue::{
         QueueSettings,
         claim::{Claim, ClaimedRun},
@@ -20,9 +20,6 @@ use crate::{
 
 /// What lease owners of the daemon's own workers begin with.
 pub const FAMILY: &str = "daemon:";
-
-/// Runs performed at once.
-const CONCURRENCY: usize = 64;
 
 /// Performs runs until it is told to stop.
 pub struct Worker {
@@ -47,14 +44,13 @@ impl Worker {
 
     /// Runs until `stop`; then lets what is under way end.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) -> Result<(), StoreError> {
-        let places = Arc::new(Semaphore::new(CONCURRENCY));
-        let under_way = TaskTracker::new();
+        let places = Places::new(self.settings.concurrent_runs);
         while !stop.is_cancelled() {
             let woken = self.store.wakes().runs.notified();
             tokio::pin!(woken);
             // Registered before looking, so that a wake-up in between is not lost.
             woken.as_mut().enable();
-            if self.perform_some(&places, &under_way).await? == 0 {
+            if self.perform_some(&places).await? == 0 {
                 tokio::select! {
                     () = woken => {}
                     () = tokio::time::sleep(Duration::from_millis(self.settings.poll_interval_ms)) => {}
@@ -62,21 +58,12 @@ impl Worker {
                 }
             }
         }
-        under_way.close();
-        under_way.wait().await;
+        places.emptied().await;
         Ok(())
     }
 
-    async fn perform_some(
-        self: &Arc<Self>,
-        places: &Arc<Semaphore>,
-        under_way: &TaskTracker,
-    ) -> Result<usize, StoreError> {
-        let Ok(first) = Arc::clone(places).acquire_owned().await else { return Ok(0) };
-        let mut free = vec![first];
-        while let Ok(place) = Arc::clone(places).try_acquire_owned() {
-            free.push(place);
-        }
+    async fn perform_some(self: &Arc<Self>, places: &Places) -> Result<usize, StoreError> {
+        let free = places.take_free().await;
         let claim = Claim {
             owner: self.owner.clone(),
             limit: i64::try_from(free.len()).unwrap_or(i64::MAX),
@@ -86,12 +73,12 @@ impl Worker {
         let claimed = self.store.write(claim).await?;
         let count = claimed.len();
         for (ClaimedRun { run, .. }, place) in claimed.into_iter().zip(free) {
-            under_way.spawn(Arc::clone(self).attempt(run, place));
+            places.spawn(place, Arc::clone(self).attempt(run));
         }
         Ok(count)
     }
 
-    async fn attempt(self: Arc<Self>, run: Run, place: OwnedSemaphorePermit) {
+    async fn attempt(self: Arc<Self>, run: Run) {
         let fence = Fence { run: run.id, epoch: run.epoch };
         let end = tokio::select! {
             answer = self.executor.perform(&run) => match answer {
@@ -111,7 +98,6 @@ impl Worker {
                 tracing::error!(run = %run.id, %error, "run {} could not be finished; it is taken up again after its lease", run.id)
             }
         }
-        drop(place);
     }
 
     /// Renews the lease for as long as the run goes on; returns when it was lost.

@@ -13,11 +13,12 @@ const LINES: usize = 400;
 
 /// Which module of `src` may use which others. Stages come in the order of the flow, and none uses an earlier one, but
 /// for the executor, which takes its work from the queue.
-const MAY_USE: [(&str, &str); 22] = [
+const MAY_USE: [(&str, &str); 23] = [
     ("model", ""),
     ("clock", "model"),
     ("secrets", ""),
     ("lifecycle", ""),
+    ("places", ""),
     ("telemetry", ""),
     ("state_folder", ""),
     ("egress", "clock"),
@@ -27,9 +28,9 @@ const MAY_USE: [(&str, &str); 22] = [
     ("ingress", "clock config connectors delivery model queue secrets sessions store wire"),
     ("sessions", "model store"),
     ("queue", "clock model store"),
-    ("executor", "clock connectors model outputs queue store"),
+    ("executor", "clock connectors model outputs places queue store"),
     ("outputs", "clock delivery model store"),
-    ("delivery", "clock connectors egress model store"),
+    ("delivery", "clock connectors egress model places store"),
     // Settings are read where they are used; this names them all.
     ("config", "connectors delivery egress executor model queue secrets store"),
     ("server", "config"),

@@ -92,7 +92,7 @@ fn event(clock: &Clock, session: &str, key: &str, payload: &str) -> Accept {
         source_kind: "orders".to_owned(),
         actor: None,
         input: vec![RunInput::Text { text: key.to_owned() }],
-        metadata: serde_json::Map::new(),
+        metadata: serde_json::from_str("{}").unwrap(),
         reply_targets: vec![target("https://one.example/"), target("https://two.example/")],
     };
     let key = Some(Key { receipt: short, fingerprint });

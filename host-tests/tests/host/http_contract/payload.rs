@@ -81,7 +81,7 @@ async fn depth_is_bounded_and_moderate_depth_is_fine() {
         );
         host.refuses(400, "invalid_payload", sender.post_bytes(body)).await;
     }
-    let nested = (0..20).fold(json!("core"), |inner, _| json!({ "in": inner }));
+    let nested = (0..100).fold(json!("core"), |inner, _| json!({ "in": inner }));
     sender.post(&with("metadata", nested)).await.expect(200);
 }
 
