@@ -70,3 +70,46 @@ impl Settings {
         self.plugins.clone().unwrap_or_else(|| self.state_root.join("plugins"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rows of the README's table of limits: key and default.
+    fn rows() -> Vec<(String, String)> {
+        let rows = include_str!("../README.md").lines().filter_map(|line| line.strip_prefix("| `"));
+        rows.filter_map(|row| {
+            let (key, rest) = row.split_once("` | ")?;
+            let plain = |byte: u8| byte.is_ascii_lowercase() || byte == b'_' || byte == b'.';
+            let is_key = key.contains('.') && key.bytes().all(plain);
+            is_key.then(|| (key.to_owned(), toml_value(rest.split(" |").next().unwrap_or_default())))
+        })
+        .collect()
+    }
+
+    fn toml_value(written: &str) -> String {
+        let number = written.replace(',', "");
+        let times = |number: &str, unit: u64| (number.parse::<u64>().unwrap() * unit).to_string();
+        match number.split_once(' ') {
+            Some((number, "KiB")) => times(number, 1 << 10),
+            Some((number, "MiB")) => times(number, 1 << 20),
+            _ if written.starts_with('`') => format!("\"{}\"", written.trim_matches('`')),
+            _ => number,
+        }
+    }
+
+    #[test]
+    fn the_readme_names_every_limit_with_its_default() {
+        let text: String = rows().iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
+        let written: Settings = toml_edit::de::from_str(&text).unwrap();
+        assert_eq!(format!("{written:?}"), format!("{:?}", Settings::default()));
+        let shown = format!("{:#?}", Settings::default());
+        let fields = shown.lines().filter(|line| line.starts_with("        ") && line.ends_with(','));
+        for field in fields.filter_map(|line| line.trim().split_once(':').map(|(field, _)| field)) {
+            assert!(
+                rows().iter().any(|(key, _)| key.ends_with(&format!(".{field}"))),
+                "the README leaves out `{field}`"
+            );
+        }
+    }
+}

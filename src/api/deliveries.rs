@@ -38,9 +38,8 @@ pub async fn list(
         after: paging.after_id()?,
     };
     let found = deliveries::list(&api.store, &filter, paging.read()).await?;
-    let total = deliveries::count(&api.store, &filter).await?;
     let items = found.into_iter().map(|delivery| (delivery.id.to_string(), DeliveryView::from(delivery))).collect();
-    Ok(paging.answer(items, total, "delivery_id_asc"))
+    paging.answer(items, deliveries::count(&api.store, &filter), "delivery_id_asc").await
 }
 
 /// One delivery.

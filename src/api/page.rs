@@ -7,7 +7,7 @@ use axum::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 
-use crate::wire::problem::Problem;
+use crate::{store::StoreError, wire::problem::Problem};
 
 /// Items in a page when the caller names no limit.
 const DEFAULT_LIMIT: i64 = 50;
@@ -83,18 +83,24 @@ impl Paging {
         self.limit + 1
     }
 
-    /// Writes the list. `items` are what was read, with their sort keys.
-    pub fn answer<T: Serialize>(&self, mut items: Vec<(String, T)>, total_count: i64, order: &'static str) -> Response {
+    /// Writes the list. `items` are what was read, with their sort keys; `total` counts everything, and is asked only for a
+    /// page.
+    pub async fn answer<T: Serialize>(
+        &self,
+        mut items: Vec<(String, T)>,
+        total: impl Future<Output = Result<i64, StoreError>>,
+        order: &'static str,
+    ) -> Result<Response, Problem> {
         let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
         let has_more = items.len() > limit;
         items.truncate(limit);
         let next_cursor = items.last().filter(|_| has_more).map(|(key, _)| URL_SAFE_NO_PAD.encode(key));
         let items: Vec<T> = items.into_iter().map(|(_, item)| item).collect();
         if !self.paged {
-            return Json(items).into_response();
+            return Ok(Json(items).into_response());
         }
-        let pagination = Pagination { limit: self.limit, total_count, has_more, next_cursor, order };
-        Json(Page { items, pagination }).into_response()
+        let pagination = Pagination { limit: self.limit, total_count: total.await?, has_more, next_cursor, order };
+        Ok(Json(Page { items, pagination }).into_response())
     }
 }
 

@@ -45,13 +45,12 @@ pub async fn list(
     let status = query.status.as_deref().map(status_filter).transpose()?;
     let filter = RunFilter { session, status, beyond: paging.after_id()?, descending };
     let found = runs::list(&api.store, &filter, paging.read()).await?;
-    let total = runs::count(&api.store, &filter).await?;
     let mut items = Vec::with_capacity(found.len());
     for run in found {
         items.push((run.id.to_string(), RunView::load(&api.store, run).await?));
     }
     let order = if descending { "submitted_at_ms_desc,run_id_desc" } else { "submitted_at_ms_asc,run_id_asc" };
-    Ok(paging.answer(items, total, order))
+    paging.answer(items, runs::count(&api.store, &filter), order).await
 }
 
 /// One run.

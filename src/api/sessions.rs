@@ -20,9 +20,8 @@ pub async fn list(
 ) -> Result<Response, Problem> {
     let paging = query.check()?;
     let found = sessions::list(&api.store, paging.after.as_deref(), paging.read()).await?;
-    let total = sessions::count(&api.store).await?;
     let items = found.into_iter().map(|session| (session.id.as_str().to_owned(), SessionView::from(session))).collect();
-    Ok(paging.answer(items, total, "session_id_asc"))
+    paging.answer(items, sessions::count(&api.store), "session_id_asc").await
 }
 
 /// One session.

@@ -4,7 +4,7 @@ use super::{
     Store, StoreError,
     heads::Claimed,
     only,
-    sql::{Query, Row, Value},
+    sql::{Conditions, Query, Row},
     tally_codes,
     writer::Tx,
 };
@@ -188,42 +188,24 @@ pub struct DeliveryFilter {
 }
 
 impl DeliveryFilter {
-    /// The conditions and their arguments; the place where the list goes on only where it is read.
-    fn conditions(&self, paged: bool) -> (String, Vec<Value>) {
-        let mut conditions = vec!["1 = 1"];
-        let mut values: Vec<Value> = Vec::new();
-        if let Some(run) = self.run {
-            conditions.push("run_id = ?");
-            values.push(run.into());
-        }
-        if let Some(session) = &self.session {
-            conditions.push("session_id = ?");
-            values.push(session.into());
-        }
-        if let Some(status) = self.status {
-            conditions.push("status = ?");
-            values.push((status as i64).into());
-        }
-        if let Some(after) = self.after.filter(|_| paged) {
-            conditions.push("id > ?");
-            values.push(after.into());
-        }
-        (conditions.join(" AND "), values)
+    /// The conditions but for the place where the list goes on.
+    fn conditions(&self) -> Conditions {
+        Conditions::default()
+            .and("run_id = ?", self.run)
+            .and("session_id = ?", self.session.as_ref())
+            .and("status = ?", self.status.map(|status| status as i64))
     }
 }
 
 /// Committed deliveries in the order in which they were made.
 pub async fn list(store: &Store, filter: &DeliveryFilter, limit: i64) -> Result<Vec<StoredDelivery>, StoreError> {
-    let (conditions, values) = filter.conditions(true);
-    let query = Query::new(format!("{COLUMNS} WHERE {conditions} ORDER BY id LIMIT ?")).bind_all(values).bind(limit);
+    let query = filter.conditions().and("id > ?", filter.after).query(COLUMNS, "ORDER BY id LIMIT ?").bind(limit);
     store.read(query).await?.into_iter().map(read).collect()
 }
 
 /// How many match, wherever the list goes on.
 pub async fn count(store: &Store, filter: &DeliveryFilter) -> Result<i64, StoreError> {
-    let (conditions, values) = filter.conditions(false);
-    let query = Query::new(format!("SELECT COUNT(*) FROM deliveries WHERE {conditions}")).bind_all(values);
-    only(store.read(query).await?)?.take()
+    only(store.read(filter.conditions().query("SELECT COUNT(*) FROM deliveries", "")).await?)?.take()
 }
 
 /// One committed delivery.

@@ -4,7 +4,7 @@ use serde::de::DeserializeOwned;
 
 use super::{
     Store, StoreError, only,
-    sql::{Query, Row, Value},
+    sql::{Conditions, Query, Row},
     tally_codes,
     writer::Tx,
 };
@@ -122,38 +122,27 @@ pub struct RunFilter {
 }
 
 impl RunFilter {
-    fn query(&self, select: &str, paged: bool) -> Query {
-        let mut conditions = vec!["1 = 1"];
-        let mut values: Vec<Value> = Vec::new();
-        if let Some(session) = &self.session {
-            conditions.push("session_id = ?");
-            values.push(session.into());
-        }
-        if let Some(status) = self.status {
-            conditions.push("status = ?");
-            values.push((status as i64).into());
-        }
-        if let Some(beyond) = self.beyond.filter(|_| paged) {
-            conditions.push(if self.descending { "id < ?" } else { "id > ?" });
-            values.push(beyond.into());
-        }
-        let order = match (paged, self.descending) {
-            (false, _) => "",
-            (true, false) => "ORDER BY id LIMIT ?",
-            (true, true) => "ORDER BY id DESC LIMIT ?",
-        };
-        Query::new(format!("SELECT {select} FROM runs WHERE {} {order}", conditions.join(" AND "))).bind_all(values)
+    /// The conditions but for the place where the list goes on.
+    fn conditions(&self) -> Conditions {
+        Conditions::default()
+            .and("session_id = ?", self.session.as_ref())
+            .and("status = ?", self.status.map(|status| status as i64))
     }
 }
 
 /// Committed runs in the order of their ids, which is that of their submission.
 pub async fn list(store: &Store, filter: &RunFilter, limit: i64) -> Result<Vec<Run>, StoreError> {
-    store.read(filter.query(COLUMNS, true).bind(limit)).await?.into_iter().map(read).collect()
+    let (beyond, order) = match filter.descending {
+        false => ("id > ?", "ORDER BY id LIMIT ?"),
+        true => ("id < ?", "ORDER BY id DESC LIMIT ?"),
+    };
+    let query = filter.conditions().and(beyond, filter.beyond).query(&format!("SELECT {COLUMNS} FROM runs"), order);
+    store.read(query.bind(limit)).await?.into_iter().map(read).collect()
 }
 
 /// How many match, wherever the list goes on.
 pub async fn count(store: &Store, filter: &RunFilter) -> Result<i64, StoreError> {
-    only(store.read(filter.query("COUNT(*)", false)).await?)?.take()
+    only(store.read(filter.conditions().query("SELECT COUNT(*) FROM runs", "")).await?)?.take()
 }
 
 /// How many runs stand where; every status is in it.

@@ -79,7 +79,11 @@ impl RunView {
             RunStatus::Queued => Some(runs::queued_before(store, &run).await?),
             _ => None,
         };
-        let said = if run.attempt > 0 { outputs::of_run(store, &run).await? } else { Vec::new() };
+        // A run that waits again has said nothing: what a lost attempt said is never delivered.
+        let said = match run.status {
+            RunStatus::Queued => Vec::new(),
+            _ => outputs::of_run(store, &run).await?,
+        };
         let sent = if run.status == RunStatus::Completed {
             let filter = DeliveryFilter { run: Some(run.id), ..DeliveryFilter::default() };
             deliveries::list(store, &filter, DELIVERIES_SHOWN).await?

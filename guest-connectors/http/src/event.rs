@@ -22,7 +22,7 @@ pub(crate) fn event(context: Context<Settings>, request: &HttpRequest) -> Result
         // Only a key needs one, and only the whole payload makes one.
         fingerprint: id.is_some().then(|| json::text(&payload)),
         id,
-        actor: Some(rules::actor(&payload, &settings)),
+        actor: Some(rules::actor(&payload, &settings)?),
         session,
         binding_keys,
         reply_targets,

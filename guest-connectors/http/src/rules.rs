@@ -13,6 +13,7 @@ use crate::{
 pub(crate) const MAX_KEY_BYTES: usize = 512;
 /// The most binding keys of one event.
 pub(crate) const MAX_BINDING_KEYS: usize = 64;
+const MAX_ACTOR_BYTES: usize = 1024;
 const MAX_SESSION_ID_BYTES: usize = 256;
 const MAX_METADATA_BYTES: usize = 64 * 1024;
 
@@ -135,7 +136,11 @@ pub(crate) fn idempotency_key(payload: &Payload, settings: &Settings) -> Result<
 }
 
 /// Payload, then settings, then a fixed name. A blank actor is nobody.
-pub(crate) fn actor(payload: &Payload, settings: &Settings) -> String {
+pub(crate) fn actor(payload: &Payload, settings: &Settings) -> Result<String, Refusal> {
     let named = payload.actor_id.as_deref().filter(|actor| !actor.trim().is_empty());
-    named.or(settings.actor_id.as_deref()).unwrap_or("http-webhook").to_owned()
+    if named.is_some_and(|actor| actor.len() > MAX_ACTOR_BYTES) {
+        let reason = format!("The actor_id takes more than {MAX_ACTOR_BYTES} bytes: send a shorter one.");
+        return Err(Refusal::bad_request("invalid_actor_id", reason));
+    }
+    Ok(named.or(settings.actor_id.as_deref()).unwrap_or("http-webhook").to_owned())
 }

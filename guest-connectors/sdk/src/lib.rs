@@ -56,7 +56,7 @@ macro_rules! export_ingress {
         #[cfg(target_arch = "wasm32")]
         const _: () = {
             type Component = $crate::Exported<$connector>;
-            $crate::bindings::ingress::export_ingress_world!(Component with_types_in $crate::bindings::ingress);
+    $crate::bindings::ingress::export_ingress_world!(Component with_types_in $crate::bindings::ingress);
         };
     };
 }

@@ -16,6 +16,12 @@ use crate::{
 const EVENTS: usize = 64;
 /// Length of an event's key, in bytes.
 const KEY_BYTES: usize = 1024;
+/// Binding keys, and reply targets, of an event.
+const NAMES: usize = 64;
+/// Length of a binding key, in bytes.
+const NAME_BYTES: usize = 512;
+/// Length of an event's actor, kind of source and intent, in bytes.
+const WORD_BYTES: usize = 1024;
 /// Size of an event's metadata, in bytes of JSON.
 const METADATA_BYTES: usize = 64 * 1024;
 /// Size of an answer's body, in bytes.
@@ -69,9 +75,7 @@ fn response(response: wit::HttpResponse) -> Result<Response, Fault> {
 }
 
 fn event(kind: &str, event: wit::Event) -> Result<Event, Fault> {
-    if event.id.as_ref().is_some_and(|id| id.is_empty() || id.len() > KEY_BYTES) {
-        return Err(breach(format!("an event's id has 1 to {KEY_BYTES} bytes")));
-    }
+    check(&event)?;
     Ok(Event {
         key: event.id,
         fingerprint: event.fingerprint,
@@ -93,6 +97,24 @@ fn event(kind: &str, event: wit::Event) -> Result<Event, Fault> {
             .collect(),
         metadata: metadata(kind, &event.metadata)?,
     })
+}
+
+/// Bounds of everything that becomes a row or a column of its own.
+fn check(event: &wit::Event) -> Result<(), Fault> {
+    if event.id.as_ref().is_some_and(|id| id.is_empty() || id.len() > KEY_BYTES) {
+        return Err(breach(format!("an event's id has 1 to {KEY_BYTES} bytes")));
+    }
+    if event.binding_keys.len() > NAMES || event.reply_targets.len() > NAMES {
+        return Err(breach(format!("an event has at most {NAMES} binding keys and as many reply targets")));
+    }
+    if event.binding_keys.iter().any(|key| key.trim().is_empty() || key.len() > NAME_BYTES) {
+        return Err(breach(format!("a binding key is not blank and has at most {NAME_BYTES} bytes")));
+    }
+    let words = [&event.actor, &event.intent].into_iter().flatten().chain([&event.source_kind]);
+    if words.into_iter().any(|word| word.len() > WORD_BYTES) {
+        return Err(breach(format!("an event's actor, source kind and intent have at most {WORD_BYTES} bytes")));
+    }
+    Ok(())
 }
 
 fn session(key: wit::SessionKey) -> SessionKey {

@@ -69,6 +69,31 @@ impl Query {
     }
 }
 
+/// What rows must fulfil, all of it. Wishes that were not made are left out.
+#[derive(Clone, Debug, Default)]
+pub struct Conditions {
+    texts: Vec<&'static str>,
+    values: Vec<Value>,
+}
+
+impl Conditions {
+    /// Demands `text`, which has one `?`, where there is a value for it.
+    #[must_use]
+    pub fn and(mut self, text: &'static str, value: Option<impl Into<Value>>) -> Self {
+        if let Some(value) = value {
+            self.texts.push(text);
+            self.values.push(value.into());
+        }
+        self
+    }
+
+    /// `head WHERE … tail`, bound so far.
+    pub fn query(self, head: &str, tail: &str) -> Query {
+        let demanded = if self.texts.is_empty() { "1 = 1".to_owned() } else { self.texts.join(" AND ") };
+        Query::new(format!("{head} WHERE {demanded} {tail}")).bind_all(self.values)
+    }
+}
+
 fn list(width: usize) -> String {
     let mut list = String::with_capacity(width * 2 + 1);
     list.push('(');

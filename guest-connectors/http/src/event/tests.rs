@@ -63,6 +63,7 @@ fn a_plain_event_gets_every_default() {
 #[test]
 fn the_payload_goes_before_the_settings() {
     let settings = json!({"actor_id": "erp", "default_binding_keys": ["inbox"]});
+    assert_eq!(code(json!({"actor_id": "a".repeat(1025)})), "invalid_actor_id");
     let event = accepted(settings.clone(), json!({"idempotency_key": "k", "content": "a", "actor_id": " "}));
     assert_eq!((event.actor.as_deref(), event.binding_keys), (Some("erp"), vec!["inbox".to_owned()]));
     let body =

@@ -2,6 +2,7 @@
 
 use std::{fs, path::Path};
 
+use futures_util::future::join_all;
 use kheish_host_tests::{
     connectors::{Http, misbehaving},
     host::{HTTP, Host, MISBEHAVING},
@@ -63,6 +64,19 @@ async fn a_guest_sees_that_a_slot_is_filled_and_no_more() {
     assert_eq!(seen["authenticated_by"], Value::Null);
     assert!(seen["headers"].to_string().contains("[\"x-mine\",\"yes\"]"), "{seen}");
     assert_clean("what a guest sees", seen.to_string().as_bytes());
+}
+
+#[tokio::test]
+async fn a_call_finds_nothing_of_the_calls_before_it() {
+    // Few slots, so that every call but the first has the memory of an earlier one.
+    let builder = Host::builder().plugins(&[MISBEHAVING]).connectors(misbehaving("residue"));
+    let host = builder.settings("[guests]\nconcurrent_calls = 2\n").start().await;
+    for _ in 0..16 {
+        let sender = host.misbehaving("residue");
+        for answer in join_all((0..4).map(|_| sender.post_bytes("x"))).await {
+            assert_eq!(answer.expect(200).text("/input/0/text"), "0", "bytes that are not zero");
+        }
+    }
 }
 
 #[tokio::test]
