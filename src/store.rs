@@ -4,7 +4,7 @@
 //! committed rows only. The files beside this one hold the statements, a noun each; the four transactions that use them
 //! live in the stages.
 
-use std::{collections::HashMap, path::Path, time::Duration};
+use std::{collections::HashMap, fs::OpenOptions, os::unix::fs::OpenOptionsExt, path::Path, time::Duration};
 
 use serde::Deserialize;
 use sqlx::{
@@ -84,14 +84,13 @@ pub struct Store {
 impl Store {
     /// Opens the embedded database in `folder`, creates or migrates it, and starts the writer.
     pub async fn open_sqlite(folder: &Path, settings: &StoreSettings) -> Result<Self, StoreError> {
+        let path = folder.join(DATABASE_FILE);
+        // Made here, so that it and what stands beside it are readable by nobody else from the first byte on.
+        OpenOptions::new().create(true).append(true).mode(0o600).open(&path).map_err(sqlx::Error::Io)?;
         let file = || {
-            SqliteConnectOptions::new()
-                .filename(folder.join(DATABASE_FILE))
-                .busy_timeout(Duration::from_secs(5))
-                .disable_statement_logging()
+            SqliteConnectOptions::new().filename(&path).busy_timeout(Duration::from_secs(5)).disable_statement_logging()
         };
         let writing = file()
-            .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .statement_cache_capacity(STATEMENTS)
@@ -151,10 +150,11 @@ impl Store {
         self.writer.failed().await;
     }
 
-    /// Commits what is waiting, stops the writer and closes every connection.
+    /// Commits what is waiting, stops the writer and closes every connection. The writer's is the last, because only one
+    /// that may write folds the log back into the file.
     pub async fn close(&self) {
-        self.writer.close().await;
         self.readers.close().await;
+        self.writer.close().await;
     }
 }
 

@@ -1,5 +1,7 @@
 //! Orderly ends, and a second daemon that must not start.
 
+use std::{fs, os::unix::fs::PermissionsExt};
+
 use kheish_host_tests::{
     connectors::Http,
     host::Host,
@@ -37,8 +39,18 @@ async fn asked_to_stop_it_ends_well() {
     let run = host.sender("orders").bearer("tok").say("k1", "room", "a").await.expect(200).text("/run_id").to_owned();
     let ended = host.terminate().await;
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert_eq!(files(&host), ["compiled", "kheish.db", "kheishd.lock"], "the log is folded into the file");
+    let mode = fs::metadata(host.state_folder().join("kheish.db")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o077, 0, "nobody else reads messages");
     host.restart().await;
     assert_eq!(host.run(&run).await["status"], "queued");
+}
+
+fn files(host: &Host) -> Vec<String> {
+    let entries = fs::read_dir(host.state_folder()).unwrap().flatten();
+    let mut names: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.sort_unstable();
+    names
 }
 
 #[tokio::test]
