@@ -53,8 +53,8 @@ pub struct EngineSettings {
     pub log_bytes: usize,
     /// Size of a plugin file, in bytes.
     pub plugin_bytes: u64,
-    /// Plugins compiled at once.
-    pub concurrent_compilations: usize,
+    /// Plugins loaded at once: compiled, and asked what they are.
+    pub concurrent_loads: usize,
 }
 
 impl Default for EngineSettings {
@@ -70,7 +70,7 @@ impl Default for EngineSettings {
             result_bytes: 16 * 1024 * 1024,
             log_bytes: 64 * 1024,
             plugin_bytes: 64 * 1024 * 1024,
-            concurrent_compilations: 1,
+            concurrent_loads: 1,
         }
     }
 }
@@ -83,7 +83,7 @@ pub struct WasmEngine {
     allocation: Allocation,
     cache: CompiledCode,
     calls: Semaphore,
-    compilations: Semaphore,
+    loads: Semaphore,
 }
 
 impl WasmEngine {
@@ -96,7 +96,7 @@ impl WasmEngine {
         Ok(Arc::new(Self {
             cache: CompiledCode::open(cache, &engine)?,
             calls: Semaphore::new(settings.concurrent_calls.max(1)),
-            compilations: Semaphore::new(settings.concurrent_compilations.max(1)),
+            loads: Semaphore::new(settings.concurrent_loads.max(1)),
             engine,
             linker,
             settings,

@@ -50,6 +50,8 @@ pub(super) async fn load(host: &Arc<WasmEngine>, bytes: Vec<u8>) -> Result<Arc<W
     if bytes.len() as u64 > host.settings.plugin_bytes {
         return Err(LoadError::TooLarge(host.settings.plugin_bytes));
     }
+    // Compiling takes all of a core and some memory, and a plugin that describes itself takes a slot of the pool.
+    let _turn = host.loads.acquire().await.map_err(|_| stopped())?;
     let digest = hex::encode(Sha256::digest(&bytes));
     let component = compile(host, bytes).await?;
     let unsatisfied = imports::unsatisfied(&host.engine, &component);
@@ -64,10 +66,12 @@ pub(super) async fn load(host: &Arc<WasmEngine>, bytes: Vec<u8>) -> Result<Arc<W
     WasmPlugin::link(host, &component, digest).await
 }
 
-/// Compiles on a thread for blocking work, a bounded number at a time: it takes all of a core, and some memory.
+fn stopped() -> LoadError {
+    LoadError::Host("the daemon is stopping".to_owned())
+}
+
+/// Compiles on a thread for blocking work.
 async fn compile(host: &Arc<WasmEngine>, bytes: Vec<u8>) -> Result<Component, LoadError> {
-    let stopped = || LoadError::Host("the daemon is stopping".to_owned());
-    let _turn = host.compilations.acquire().await.map_err(|_| stopped())?;
     let host = Arc::clone(host);
     let compiling = tokio::task::spawn_blocking(move || {
         let component = as_component(bytes)?;
