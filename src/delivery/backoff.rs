@@ -22,6 +22,15 @@ impl Default for BackoffSettings {
 
 /// The wait after `attempt` (from 1), in milliseconds: at least half and at most all of what the schedule says, as
 /// `chance` decides. Half is kept, so that a wait is never none.
+///
+/// ```
+/// use kheish::delivery::backoff::{BackoffSettings, delay_ms};
+///
+/// let settings = BackoffSettings { initial_ms: 1_000, max_ms: 60_000, max_attempts: 8 };
+/// assert_eq!(delay_ms(&settings, 1, u32::MAX), 1_000);
+/// assert_eq!(delay_ms(&settings, 3, 0), 2_000);
+/// assert_eq!(delay_ms(&settings, 20, u32::MAX), 60_000);
+/// ```
 pub fn delay_ms(settings: &BackoffSettings, attempt: i64, chance: u32) -> i64 {
     let doublings = u32::try_from(attempt.saturating_sub(1).clamp(0, 32)).unwrap_or(32);
     let ceiling = settings.initial_ms.saturating_mul(1 << doublings).min(settings.max_ms).max(1);

@@ -14,6 +14,14 @@ pub enum Reach {
 
 impl Reach {
     /// Whether an address may be reached; the reason when not.
+    ///
+    /// ```
+    /// use kheish::egress::address::Reach;
+    ///
+    /// assert!(Reach::Public.check("10.0.0.1".parse().unwrap()).is_err());
+    /// assert!(Reach::Private.check("10.0.0.1".parse().unwrap()).is_ok());
+    /// assert!(Reach::Private.check("169.254.169.254".parse().unwrap()).is_err());
+    /// ```
     pub fn check(self, address: IpAddr) -> Result<(), String> {
         let address = unmapped(address);
         match class(address) {
