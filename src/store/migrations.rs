@@ -1,21 +1,30 @@
-//! The tables, as numbered steps. Both databases have the same steps under the same numbers.
+//! The tables, as numbered steps, written once: SQLite's text, of which PostgreSQL's differs in the names of types.
 
 use sqlx::{
-    SqlSafeStr,
+    AssertSqlSafe, SqlSafeStr,
     migrate::{Migration, MigrationType, Migrator},
 };
 
 use super::sql::Dialect;
 
+/// Every step: number, name, text.
+const STEPS: [(i64, &str, &str); 1] = [(1, "initial", include_str!("migrations/0001_initial.sql"))];
+
+/// What PostgreSQL calls what SQLite's text names. No table of its has row ids.
+const POSTGRES: [(&str, &str); 3] = [(" INTEGER", " BIGINT"), (" BLOB", " BYTEA"), (" WITHOUT ROWID", "")];
+
 /// The steps for one database.
 pub fn for_dialect(dialect: Dialect) -> Migrator {
-    let initial = match dialect {
-        Dialect::Sqlite => include_str!("migrations/sqlite/0001_initial.sql"),
-        Dialect::Postgres => include_str!("migrations/postgres/0001_initial.sql"),
-    };
-    let steps = [(1, "initial", initial)];
-    let steps = steps.into_iter().map(|(version, name, sql)| {
-        Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+    let steps = STEPS.into_iter().map(|(number, name, text)| {
+        let text = AssertSqlSafe(translated(dialect, text)).into_sql_str();
+        Migration::new(number, name.into(), MigrationType::Simple, text, false)
     });
     Migrator::with_migrations(steps.collect())
+}
+
+fn translated(dialect: Dialect, text: &str) -> String {
+    match dialect {
+        Dialect::Sqlite => text.to_owned(),
+        Dialect::Postgres => POSTGRES.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to)),
+    }
 }
