@@ -244,9 +244,14 @@ impl Host {
         self.process.id()
     }
 
-    /// What the daemon has logged since its last start.
+    /// What the daemon has logged since its last start, as far as it has been read: see [`Self::logs`].
     pub fn log(&self) -> String {
         self.process.log()
+    }
+
+    /// Waits until the daemon's log holds this: an answer can be here before the line that was written before it.
+    pub async fn logs(&self, text: &str) {
+        eventually(&format!("the log says {text:?}"), async || self.log().contains(text).then_some(())).await;
     }
 
     /// The state folder.

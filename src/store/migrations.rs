@@ -10,7 +10,7 @@ use super::sql::Dialect;
 /// Every step: number, name, text.
 const STEPS: [(i64, &str, &str); 1] = [(1, "initial", include_str!("migrations/0001_initial.sql"))];
 
-/// What PostgreSQL calls what SQLite's text names. No table of its has row ids.
+/// SQLite's words and PostgreSQL's, which knows no row ids.
 const POSTGRES: [(&str, &str); 3] = [(" INTEGER", " BIGINT"), (" BLOB", " BYTEA"), (" WITHOUT ROWID", "")];
 
 /// The steps for one database.
