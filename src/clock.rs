@@ -1,10 +1,7 @@
 //! Now, and new identifiers. The only file that asks the system for either.
 
 use std::{
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicI64, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -15,36 +12,18 @@ use crate::model::ids::{DeliveryId, RunId};
 /// Tells the time and makes identifiers. Cheap to clone; clones share one sequence.
 #[derive(Clone)]
 pub struct Clock {
-    source: Source,
     context: Arc<Mutex<ContextV7>>,
-}
-
-#[derive(Clone)]
-enum Source {
-    System,
-    Manual(Arc<AtomicI64>),
 }
 
 impl Clock {
     /// The system's clock.
     pub fn system() -> Self {
-        Self { source: Source::System, context: Arc::new(Mutex::new(ContextV7::new())) }
-    }
-
-    /// A clock that stands still until the returned handle is changed; for tests.
-    pub fn manual(start_ms: i64) -> (Self, Arc<AtomicI64>) {
-        let hands = Arc::new(AtomicI64::new(start_ms));
-        let clock =
-            Self { source: Source::Manual(Arc::clone(&hands)), context: Arc::new(Mutex::new(ContextV7::new())) };
-        (clock, hands)
+        Self { context: Arc::new(Mutex::new(ContextV7::new())) }
     }
 
     /// Milliseconds since 1970.
     pub fn now_ms(&self) -> i64 {
-        match &self.source {
-            Source::System => system_ms(),
-            Source::Manual(hands) => hands.load(Ordering::Relaxed),
-        }
+        system_ms()
     }
 
     /// A new run's identifier; later ones sort after earlier ones.

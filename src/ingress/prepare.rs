@@ -27,6 +27,8 @@ pub struct Rules {
     pub fixed_session: Option<SessionId>,
     /// Whether unknown sessions are made.
     pub create_sessions: bool,
+    /// Whether events may name targets: the operator's `allow_payload_reply_targets`. A plugin cannot grant it to itself.
+    pub payload_reply_targets: bool,
     /// Where outputs go when the event names no target.
     pub default_reply_targets: Vec<ReplyTarget>,
 }
@@ -35,6 +37,9 @@ pub struct Rules {
 pub fn prepare(rules: &Rules, event: Event, clock: &Clock) -> Result<Entry, Fault> {
     if event.reply_route.is_some() {
         return Err(contract("gave a reply route, but this host delivers to `http` targets only"));
+    }
+    if !event.reply_targets.is_empty() && !rules.payload_reply_targets {
+        return Err(contract("named reply targets, but the connector's allow_payload_reply_targets is not true"));
     }
     let placement = Placement::new(&rules.connector, &event.session, event.binding_keys.clone())
         .map_err(|error| contract(&format!("named an invalid session: {error}")))?
@@ -155,4 +160,54 @@ fn add_event_facts(
 
 fn contract(what: &str) -> Fault {
     Fault::Contract(what.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::event::SessionKey;
+
+    fn rules(payload_reply_targets: bool) -> Rules {
+        let connector = ConnectorId { kind: "http".to_owned(), name: "orders".to_owned() };
+        Rules {
+            connector,
+            fixed_session: None,
+            create_sessions: true,
+            payload_reply_targets,
+            default_reply_targets: vec![target("https://operator.example/")],
+        }
+    }
+
+    fn target(address: &str) -> ReplyTarget {
+        ReplyTarget { plugin: "http".to_owned(), address: address.to_owned() }
+    }
+
+    fn event(reply_targets: Vec<ReplyTarget>) -> Event {
+        Event {
+            key: None,
+            fingerprint: None,
+            occurred_at_ms: None,
+            actor: None,
+            source_kind: "orders".to_owned(),
+            intent: None,
+            relation: None,
+            session: SessionKey::SessionId("s".to_owned()),
+            binding_keys: Vec::new(),
+            input: vec![InputPart::Text("hello".to_owned())],
+            reply_route: None,
+            reply_targets,
+            metadata: Map::new(),
+        }
+    }
+
+    #[test]
+    fn answers_go_where_the_operator_lets_them() {
+        let clock = Clock::system();
+        let chosen = || event(vec![target("https://elsewhere.example/")]);
+        assert!(matches!(prepare(&rules(false), chosen(), &clock), Err(Fault::Contract(_))));
+        let allowed = prepare(&rules(true), chosen(), &clock).unwrap();
+        assert_eq!(allowed.request.reply_targets, [target("https://elsewhere.example/")]);
+        let silent = prepare(&rules(false), event(Vec::new()), &clock).unwrap();
+        assert_eq!(silent.request.reply_targets, [target("https://operator.example/")]);
+    }
 }

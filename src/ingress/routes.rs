@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use arc_swap::ArcSwap;
 use serde::Serialize;
+use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use super::{prepare::Rules, rate::RateLimit, verify::Verifier};
@@ -146,6 +147,7 @@ impl Routes {
                 connector: config.id.clone(),
                 fixed_session,
                 create_sessions: config.host.session_policy.create_if_missing,
+                payload_reply_targets: settings.get("allow_payload_reply_targets") == Some(&Value::Bool(true)),
                 default_reply_targets: config.host.default_reply_targets.clone(),
             },
             rate: rate.unwrap_or_else(|| Arc::new(RateLimit::new(per_second))),

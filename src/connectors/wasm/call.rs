@@ -13,7 +13,6 @@ use super::{
     EngineSettings, WasmEngine,
     host::{Effects, HostFailure, stdio},
     limits::{LogBudget, MemoryExceeded, MemoryLimit},
-    ticker::TICK,
 };
 use crate::connectors::{Context, Fault};
 
@@ -125,7 +124,7 @@ impl WasmEngine {
             Ok(if turns <= PATIENCE {
                 UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now()))
             } else {
-                UpdateDeadline::YieldCustom(1, Box::pin(tokio::time::sleep(GIVE_WAY.max(TICK))))
+                UpdateDeadline::YieldCustom(1, Box::pin(tokio::time::sleep(GIVE_WAY)))
             })
         });
         store

@@ -5,7 +5,7 @@ use std::{thread, time::Duration};
 use wasmtime::Engine;
 
 /// How long a guest computes before it must let others run.
-pub(super) const TICK: Duration = Duration::from_millis(10);
+const TICK: Duration = Duration::from_millis(10);
 
 /// Ticks for as long as the engine is in use.
 pub(super) fn start(engine: &Engine) -> std::io::Result<()> {
