@@ -8,7 +8,10 @@ use sqlx::{
 use super::sql::Dialect;
 
 /// Every step: number, name, text.
-const STEPS: [(i64, &str, &str); 1] = [(1, "initial", include_str!("migrations/0001_initial.sql"))];
+const STEPS: [(i64, &str, &str); 2] = [
+    (1, "initial", include_str!("migrations/0001_initial.sql")),
+    (2, "operators", include_str!("migrations/0002_operators.sql")),
+];
 
 /// SQLite's words and PostgreSQL's, which knows no row ids.
 const POSTGRES: [(&str, &str); 3] = [(" INTEGER", " BIGINT"), (" BLOB", " BYTEA"), (" WITHOUT ROWID", "")];
