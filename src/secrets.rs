@@ -4,6 +4,10 @@ use std::{collections::BTreeMap, fmt};
 
 use zeroize::Zeroizing;
 
+pub mod mask;
+pub mod master_key;
+pub mod seal;
+
 /// The bytes of one secret. Wiped when dropped; its `Debug` form says nothing.
 #[derive(Clone)]
 pub struct Secret(Zeroizing<Vec<u8>>);

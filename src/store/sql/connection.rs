@@ -33,6 +33,14 @@ impl Dialect {
             Self::Postgres => "FOR UPDATE SKIP LOCKED",
         }
     }
+
+    /// Ends a `SELECT` of rows that must stay as they are: locks them, and waits for whoever has locked them.
+    pub fn for_update_in_turn(self) -> &'static str {
+        match self {
+            Self::Sqlite => "",
+            Self::Postgres => "FOR UPDATE",
+        }
+    }
 }
 
 /// One connection.
