@@ -1,16 +1,135 @@
-//! The log: to standard error, as `RUST_LOG` says.
+//! What the daemon says about itself while it runs: the log ([`lines`]) and traces ([`trace`], [`export`]).
+//!
+//! The log goes to standard error, as `RUST_LOG` says. One identifier follows an event through all stages: the run's. Spans
+//! carry it as `correlation_id`, and a trace has the run's UUID for an id, so that whoever has a run has the trace.
 
 use std::io::IsTerminal;
 
-use tracing_subscriber::EnvFilter;
+use serde::Deserialize;
+use tracing::{Level, Metadata};
+use tracing_subscriber::{
+    EnvFilter, Layer, Registry,
+    filter::{FilterExt, filter_fn},
+    fmt::MakeWriter,
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
 
-/// Starts the log. `quiet` shows warnings only unless `RUST_LOG` asks for more.
-pub fn start(quiet: bool) {
+pub mod export;
+pub mod lines;
+pub mod trace;
+
+use export::Export;
+use lines::{JsonFields, JsonLines, Mask, Masked, TextFields};
+
+/// What every finished line goes through before it is written.
+const MASK: Mask = crate::secrets::mask::mask_bytes;
+
+/// How lines of the log are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs: one JSON object a line.
+    Json,
+}
+
+/// The log, and where traces go.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TelemetrySettings {
+    /// How lines of the log are written.
+    pub log_format: LogFormat,
+    /// The collector that traces are sent to, a base URL; without one there are none.
+    pub otlp_endpoint: Option<String>,
+    /// The share of runs that are traced, 0 to 1. All stages of a run are traced, or none.
+    pub sample_ratio: f64,
+    /// Spans that may wait to be sent; further ones are dropped.
+    pub queue_length: usize,
+    /// How long spans wait for company, in milliseconds.
+    pub export_interval_ms: u64,
+    /// How long the collector may take for one batch, in milliseconds.
+    pub export_timeout_ms: u64,
+    /// How long the daemon's end may take for spans that wait, in milliseconds.
+    pub flush_timeout_ms: u64,
+}
+
+impl Default for TelemetrySettings {
+    fn default() -> Self {
+        Self {
+            log_format: LogFormat::Text,
+            otlp_endpoint: None,
+            sample_ratio: 1.0,
+            queue_length: 8192,
+            export_interval_ms: 1_000,
+            export_timeout_ms: 5_000,
+            flush_timeout_ms: 2_000,
+        }
+    }
+}
+
+/// The log and the traces of a process that runs.
+pub struct Telemetry {
+    export: Option<Export>,
+}
+
+impl Telemetry {
+    /// Sends what waits, within `telemetry.flush_timeout_ms`. The log goes on.
+    pub async fn stop(self) {
+        if let Some(export) = self.export {
+            export.stop().await;
+        }
+    }
+}
+
+/// Starts log and traces; call it once, within the runtime. `quiet` shows warnings only unless `RUST_LOG` asks for more.
+/// The error names the setting that cannot be followed.
+pub fn start(settings: &TelemetrySettings, quiet: bool) -> Result<Telemetry, String> {
+    let (export, tracer) = export::start(settings)?.unzip();
+    let spans = tracer.map(|tracer| {
+        let layer = tracing_opentelemetry::layer()
+            .with_tracer(tracer)
+            .with_location(false)
+            .with_threads(false)
+            .with_target(false)
+            .with_tracked_inactivity(false);
+        // Spans only: a line of the log can hold content, which is no collector's business.
+        layer.with_filter(filter_fn(|about| about.is_span() && is_ours(about)).with_max_level_hint(Level::DEBUG))
+    });
+    tracing_subscriber::registry()
+        .with(log(settings.log_format, quiet))
+        .with(spans)
+        .try_init()
+        .map_err(|error| format!("the log cannot be started: {error}"))?;
+    Ok(Telemetry { export })
+}
+
+/// The log's layer. It knows the spans of stages also where their level is filtered out: warnings shall say whose they are.
+fn log(format: LogFormat, quiet: bool) -> Box<dyn Layer<Registry> + Send + Sync> {
     let fallback = if quiet { "warn" } else { "info" };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(fallback));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
+    let wanted = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(fallback));
+    let stages = filter_fn(|about| about.is_span() && is_ours(about) && *about.level() <= Level::INFO)
+        .with_max_level_hint(Level::INFO);
+    // The exporter's own complaints are told by us, and not for each batch.
+    let foreign = filter_fn(|about| !about.target().starts_with("opentelemetry")).with_max_level_hint(Level::TRACE);
+    let filter = wanted.or(stages).and(foreign);
+    let writer = Masked::new(std::io::stderr, MASK);
+    match format {
+        LogFormat::Text => text(writer).with_filter(filter).boxed(),
+        LogFormat::Json => {
+            let layer = tracing_subscriber::fmt::layer().fmt_fields(JsonFields).event_format(JsonLines);
+            layer.with_ansi(false).with_writer(writer).with_filter(filter).boxed()
+        }
+    }
+}
+
+fn text<W: for<'w> MakeWriter<'w> + Send + Sync + 'static>(writer: W) -> impl Layer<Registry> + Send + Sync {
+    let layer = tracing_subscriber::fmt::layer().fmt_fields(TextFields);
+    layer.with_ansi(std::io::stderr().is_terminal()).with_writer(writer)
+}
+
+fn is_ours(about: &Metadata<'_>) -> bool {
+    about.target().starts_with("kheish")
 }
