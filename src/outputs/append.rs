@@ -1,7 +1,11 @@
 //! Outputs before the end of a run.
 
 use crate::{
-    model::{output::Output, run::RunStatus},
+    model::{
+        happening,
+        output::Output,
+        run::{Run, RunStatus},
+    },
     store::{
         StoreError, outputs,
         runs::{self, Fence},
@@ -47,15 +51,18 @@ impl Command for Append {
 }
 
 async fn append_one(append: &Append, tx: &mut Tx<'_>) -> Result<Appended, StoreError> {
-    let run = runs::find(tx, append.fence.run).await?;
-    if !run.is_some_and(|run| run.status == RunStatus::Running && run.epoch == append.fence.epoch) {
+    let held = |run: &Run| run.status == RunStatus::Running && run.epoch == append.fence.epoch;
+    let Some(run) = runs::find(tx, append.fence.run).await?.filter(held) else {
         return Ok(Appended::Lost);
-    }
+    };
     let said = outputs::count(tx, append.fence).await?;
     let total = said + i64::try_from(append.outputs.len()).unwrap_or(i64::MAX - MAX_OUTPUTS);
     if total > MAX_OUTPUTS {
         return Ok(Appended::TooMany);
     }
     outputs::append(tx, append.fence, said, &append.outputs, append.now_ms).await?;
+    for (ordinal, output) in (said..).zip(&append.outputs) {
+        tx.record(happening::output(&run, ordinal, output));
+    }
     Ok(Appended::Total(total))
 }

@@ -6,7 +6,10 @@ use std::collections::HashMap;
 use super::append::{Append, Appended};
 use crate::{
     clock::Clock,
+    metrics::label::RunOutcome,
     model::{
+        delivery::DeliveryStatus,
+        happening::{DeliveryNow, RunChange, delivery_updated, run_updated},
         ids::RunId,
         output::Output,
         run::{Run, RunError, RunStatus},
@@ -43,6 +46,17 @@ pub enum End {
     Retry,
 }
 
+impl End {
+    /// How it is counted.
+    pub fn outcome(&self) -> RunOutcome {
+        match self {
+            Self::Completed(_) => RunOutcome::Completed,
+            Self::Failed(_) => RunOutcome::Failed,
+            Self::Retry => RunOutcome::Requeued,
+        }
+    }
+}
+
 /// What became of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finished {
@@ -74,11 +88,13 @@ async fn finish_one(finish: &Finish, tx: &mut Tx<'_>) -> Result<Finished, StoreE
         (RunStatus::Running, End::Completed(said)) => complete(finish, &run, said, tx).await,
         (RunStatus::Running, End::Failed(error)) => {
             runs::end(tx, finish.fence, RunStatus::Failed, Some(error), finish.clock.now_ms()).await?;
+            tx.record(run_updated(&run, RunChange::Failed(error.clone())));
             move_on(tx, &run, finish.clock.now_ms()).await
         }
         (RunStatus::Running, End::Retry) => {
             let now_ms = finish.clock.now_ms();
             runs::requeue(tx, finish.fence).await?;
+            tx.record(run_updated(&run, RunChange::Requeued));
             heads::put_back(tx, Line::Sessions, &head(&run), now_ms, now_ms).await?;
             tx.wake_runs();
             Ok(Finished::Done(run.id))
@@ -98,6 +114,7 @@ async fn complete(finish: &Finish, run: &Run, said: &[Output], tx: &mut Tx<'_>) 
         _ => return Ok(Finished::Lost),
     };
     runs::end(tx, finish.fence, RunStatus::Completed, None, now_ms).await?;
+    tx.record(run_updated(run, RunChange::Completed(total)));
     address(finish, run, total, tx).await?;
     move_on(tx, run, now_ms).await
 }
@@ -128,8 +145,20 @@ async fn address(finish: &Finish, run: &Run, outputs: i64, tx: &mut Tx<'_>) -> R
         }
     }
     deliveries::insert(tx, &rows, now_ms).await?;
+    rows.iter().for_each(|row| tx.record(delivery_updated(pending(row))));
     tx.wake_deliveries();
     Ok(())
+}
+
+fn pending<'a>(row: &NewDelivery<'a>) -> DeliveryNow<'a> {
+    DeliveryNow {
+        id: row.id,
+        run: row.run.id,
+        session: &row.run.session,
+        plugin: &row.target.plugin,
+        status: DeliveryStatus::Pending,
+        attempts: 0,
+    }
 }
 
 async fn move_on(tx: &mut Tx<'_>, run: &Run, now_ms: i64) -> Result<Finished, StoreError> {

@@ -1,9 +1,12 @@
 //! Transaction 2, claim: sessions are leased, then the oldest run of each.
 
 use crate::{
-    model::run::Run,
+    model::{
+        happening::{RunChange, run_updated},
+        run::Run,
+    },
     store::{
-        StoreError,
+        Store, StoreError,
         heads::{self, Lease, Line},
         runs,
         writer::{Command, Tx},
@@ -44,13 +47,23 @@ impl Command for Claim {
     }
 }
 
+/// Notes how long a run waited that was claimed for the first time.
+pub fn count_start(store: &Store, run: &Run) {
+    if let (1, Some(started_ms)) = (run.attempt, run.started_ms) {
+        store.metrics().observe_start(started_ms - run.submitted_ms);
+    }
+}
+
 async fn claim_runs(claim: &Claim, tx: &mut Tx<'_>) -> Result<Vec<ClaimedRun>, StoreError> {
     let until_ms = claim.now_ms + claim.lease_ms;
     let lease = Lease { owner: &claim.owner, now_ms: claim.now_ms, until_ms };
     let mut claimed = Vec::new();
     for head in heads::claim(tx, Line::Sessions, claim.limit, lease).await? {
         match runs::take_oldest(tx, &head.id, head.epoch, claim.now_ms).await? {
-            Some(run) => claimed.push(ClaimedRun { run, lease_until_ms: until_ms }),
+            Some(run) => {
+                tx.record(run_updated(&run, RunChange::Started));
+                claimed.push(ClaimedRun { run, lease_until_ms: until_ms });
+            }
             None => {
                 // The counter said that a run waits and none does: a bug, but no reason to hold the session.
                 tracing::error!(session = head.id, "session {} was ready without a queued run; released", head.id);

@@ -1,7 +1,10 @@
 //! Giving back what nobody holds any more: leases past their end, and leases of a former process.
 
 use crate::{
-    model::run::{Run, RunError, RunStatus},
+    model::{
+        happening::{RunChange, run_updated},
+        run::{Run, RunError, RunStatus},
+    },
     store::{
         StoreError,
         heads::{self, Claimed, Former, Line},
@@ -60,6 +63,7 @@ async fn sweep(rescue: &Rescue, tx: &mut Tx<'_>) -> Result<Rescued, StoreError> 
             Some(run) => {
                 runs::requeue(tx, Fence { run: run.id, epoch: run.epoch }).await?;
                 heads::put_back(tx, Line::Sessions, &head, rescue.now_ms, rescue.now_ms).await?;
+                tx.record(run_updated(&run, RunChange::Requeued));
                 rescued.requeued += 1;
             }
             None => {
@@ -78,6 +82,7 @@ async fn give_up(tx: &mut Tx<'_>, head: &Claimed, run: &Run, rescue: &Rescue) ->
     };
     let fence = Fence { run: run.id, epoch: run.epoch };
     runs::end(tx, fence, RunStatus::Failed, Some(&error), rescue.now_ms).await?;
+    tx.record(run_updated(run, RunChange::Failed(error)));
     heads::release(tx, Line::Sessions, head, rescue.now_ms).await?;
     Ok(())
 }

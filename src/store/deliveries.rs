@@ -63,16 +63,21 @@ pub async fn insert(tx: &mut Tx<'_>, deliveries: &[NewDelivery<'_>], now_ms: i64
 
 /// Takes the oldest pending delivery of a lane that the caller has just claimed, and records that a byte may leave.
 pub async fn take_oldest(tx: &mut Tx<'_>, lane: &Claimed, now_ms: i64) -> Result<Option<Delivery>, StoreError> {
-    let query = Query::new(
+    let query = Query::new(format!(
         "UPDATE deliveries SET status = 1, epoch = ?, attempt = attempt + 1, sending_ms = ?, next_ms = NULL WHERE id = \
          (SELECT id FROM deliveries WHERE lane_id = ? AND status = 0 ORDER BY seq LIMIT 1) \
-         RETURNING id, run_id, session_id, plugin, address, attempt, \
-         (SELECT content FROM outputs WHERE outputs.run_id = deliveries.run_id AND outputs.epoch = deliveries.run_epoch \
-         AND outputs.ordinal = deliveries.ordinal)",
-    );
+         {RETURNING}"
+    ));
     let rows = tx.fetch(query.bind(lane.epoch).bind(now_ms).bind(lane.id.as_str())).await?;
-    let Some(mut row) = rows.into_iter().next() else { return Ok(None) };
-    Ok(Some(Delivery {
+    rows.into_iter().next().map(|row| read_whole(row, lane)).transpose()
+}
+
+/// A delivery as its sender needs it.
+const RETURNING: &str = "RETURNING id, run_id, session_id, plugin, address, attempt, (SELECT content FROM outputs WHERE \
+     outputs.run_id = deliveries.run_id AND outputs.epoch = deliveries.run_epoch AND outputs.ordinal = deliveries.ordinal)";
+
+fn read_whole(mut row: Row, lane: &Claimed) -> Result<Delivery, StoreError> {
+    Ok(Delivery {
         id: row.take()?,
         run: row.take()?,
         session: row.take()?,
@@ -80,7 +85,7 @@ pub async fn take_oldest(tx: &mut Tx<'_>, lane: &Claimed, now_ms: i64) -> Result
         attempt: row.take()?,
         content: row.take()?,
         epoch: lane.epoch,
-    }))
+    })
 }
 
 /// How an attempt ended, for the row.
@@ -124,11 +129,13 @@ pub async fn settle(
     Ok(tx.execute(query).await? == 1)
 }
 
-/// Puts the delivery that a dead process was sending in this lane back to the front.
-pub async fn requeue_sending(tx: &mut Tx<'_>, lane: &Claimed, now_ms: i64) -> Result<bool, StoreError> {
-    let query =
-        Query::new("UPDATE deliveries SET status = 0, next_ms = ? WHERE lane_id = ? AND status = 1 AND epoch = ?");
-    Ok(tx.execute(query.bind(now_ms).bind(lane.id.as_str()).bind(lane.epoch)).await? == 1)
+/// Puts the delivery that a dead process was sending in this lane back to the front, and says which one it is.
+pub async fn requeue_sending(tx: &mut Tx<'_>, lane: &Claimed, now_ms: i64) -> Result<Option<Delivery>, StoreError> {
+    let query = Query::new(format!(
+        "UPDATE deliveries SET status = 0, next_ms = ? WHERE lane_id = ? AND status = 1 AND epoch = ? {RETURNING}"
+    ));
+    let rows = tx.fetch(query.bind(now_ms).bind(lane.id.as_str()).bind(lane.epoch)).await?;
+    rows.into_iter().next().map(|row| read_whole(row, lane)).transpose()
 }
 
 /// A delivery as its readers see it.
@@ -152,10 +159,12 @@ pub struct StoredDelivery {
     pub ended_ms: Option<i64>,
     /// What went wrong last, stable and for people.
     pub error: Option<(String, String)>,
+    /// What the platform calls it.
+    pub platform_ref: Option<String>,
 }
 
 const COLUMNS: &str = "SELECT id, run_id, session_id, plugin, address, status, attempt, next_ms, ended_ms, error_code, \
-                       error_detail FROM deliveries";
+                       error_detail, platform_ref FROM deliveries";
 
 fn read(mut row: Row) -> Result<StoredDelivery, StoreError> {
     Ok(StoredDelivery {
@@ -171,6 +180,7 @@ fn read(mut row: Row) -> Result<StoredDelivery, StoreError> {
             (Some(code), detail) => Some((code, detail.unwrap_or_default())),
             (None, _) => None,
         },
+        platform_ref: row.take()?,
     })
 }
 

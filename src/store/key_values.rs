@@ -22,3 +22,8 @@ pub async fn delete(tx: &mut Tx<'_>, connector: &str, key: &str) -> Result<(), S
     let query = Query::new("DELETE FROM key_values WHERE connector = ? AND key = ?");
     tx.execute(query.bind(connector).bind(key)).await.map(drop)
 }
+
+/// Forgets everything of a connector.
+pub async fn delete_all(tx: &mut Tx<'_>, connector: &str) -> Result<(), StoreError> {
+    tx.execute(Query::new("DELETE FROM key_values WHERE connector = ?").bind(connector)).await.map(drop)
+}

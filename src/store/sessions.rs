@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{
     Store, StoreError, only,
@@ -28,8 +29,9 @@ pub struct Session {
     pub updated_ms: i64,
 }
 
-/// Whether a session has work. The numbers are what the store keeps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+/// Whether a session has work.
+// The numbers are what the store keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SessionState {
     /// No run waits or is active.

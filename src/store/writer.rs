@@ -5,7 +5,7 @@
 //! under a savepoint; when that fails each is tried alone under a savepoint of its own, so that a bad one cannot fail
 //! its neighbours. Callers hear after the commit, never before.
 
-use std::{future::Future, sync::Arc};
+use std::{future::Future, sync::Arc, time::Instant};
 
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
@@ -13,10 +13,13 @@ use super::{
     StoreError, StoreSettings,
     sql::{Connection, Dialect, Query, Row},
 };
+use crate::{metrics::Metrics, model::happening::Happening};
 
 mod group;
+pub(super) mod log;
 
 use group::{Batch, Job};
+use log::{Log, Place};
 
 /// How often a transaction is tried that PostgreSQL breaks off because two of them wait for each other. Locks are taken in
 /// one order within a statement, not over all statements of a transaction, so it happens and helps to try again.
@@ -39,6 +42,7 @@ pub trait Command: Send + Sync + Sized + 'static {
 pub struct Tx<'c> {
     connection: &'c mut Connection,
     wake: Wake,
+    recorded: Vec<Happening>,
 }
 
 /// Whom to wake after the commit.
@@ -74,6 +78,12 @@ impl<'c> Tx<'c> {
         self.wake.deliveries = true;
     }
 
+    /// Tells streams of a change. It becomes a row of the event log in this transaction, and is forgotten with a command
+    /// that fails, so that nobody hears of what is not durable.
+    pub fn record(&mut self, happening: Happening) {
+        self.recorded.push(happening);
+    }
+
     async fn run(&mut self, text: &'static str) -> Result<(), StoreError> {
         self.execute(Query::new(text)).await.map(drop)
     }
@@ -94,6 +104,7 @@ pub(super) struct Writer {
     queue: mpsc::Sender<Order>,
     wakes: Arc<Wakes>,
     failed: watch::Receiver<bool>,
+    newest_event: watch::Receiver<i64>,
 }
 
 enum Order {
@@ -102,19 +113,22 @@ enum Order {
 }
 
 impl Writer {
-    pub(super) fn start(connection: Connection, settings: &StoreSettings) -> Self {
+    pub(super) fn start(connection: Connection, log: Log, settings: &StoreSettings, metrics: Arc<Metrics>) -> Self {
         let (queue, orders) = mpsc::channel(settings.queue_length.max(1));
         let (failed_tx, failed) = watch::channel(false);
         let wakes = Arc::new(Wakes::default());
+        let newest_event = log.newest();
         let task = Task {
             connection,
+            log,
             orders,
             wakes: Arc::clone(&wakes),
             failed: failed_tx,
+            metrics,
             most: settings.commands_per_commit.max(1),
         };
         tokio::spawn(task.run());
-        Self { queue, wakes, failed }
+        Self { queue, wakes, failed, newest_event }
     }
 
     pub(super) async fn submit<C: Command>(&self, command: C) -> Result<C::Reply, StoreError> {
@@ -126,8 +140,17 @@ impl Writer {
         reply.await.unwrap_or_else(|_| Err(stopped()))
     }
 
+    /// Commands that wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.queue.max_capacity().saturating_sub(self.queue.capacity())
+    }
+
     pub(super) fn wakes(&self) -> &Wakes {
         &self.wakes
+    }
+
+    pub(super) fn newest_event(&self) -> watch::Receiver<i64> {
+        self.newest_event.clone()
     }
 
     pub(super) async fn failed(&self) {
@@ -152,9 +175,11 @@ fn stopped() -> StoreError {
 
 struct Task {
     connection: Connection,
+    log: Log,
     orders: mpsc::Receiver<Order>,
     wakes: Arc<Wakes>,
     failed: watch::Sender<bool>,
+    metrics: Arc<Metrics>,
     most: usize,
 }
 
@@ -199,6 +224,7 @@ impl Task {
         if jobs.is_empty() {
             return Ok(());
         }
+        let (started, commands) = (Instant::now(), jobs.len());
         let mut batches = group::by_type(jobs);
         let mut tries = 1;
         let done = loop {
@@ -215,7 +241,10 @@ impl Task {
             }
         };
         match done {
-            Ok(wake) => {
+            Ok((wake, place)) => {
+                // Readers of the log see the commit before the callers hear of it.
+                self.log.committed(place);
+                self.metrics.observe_commit(commands, started.elapsed());
                 batches.into_iter().for_each(|batch| batch.answer(None));
                 self.wake(wake);
                 Ok(())
@@ -224,15 +253,16 @@ impl Task {
         }
     }
 
-    async fn try_commit(&mut self, batches: &mut [Box<dyn Batch>]) -> Result<Wake, StoreError> {
+    async fn try_commit(&mut self, batches: &mut [Box<dyn Batch>]) -> Result<(Wake, Place), StoreError> {
         let begin = self.connection.dialect().begin();
-        let mut tx = Tx { connection: &mut self.connection, wake: Wake::default() };
+        let mut tx = Tx { connection: &mut self.connection, wake: Wake::default(), recorded: Vec::new() };
         tx.run(begin).await?;
         for batch in batches {
             batch.apply(&mut tx).await?;
         }
+        let place = self.log.write(&mut tx).await?;
         tx.run("COMMIT").await?;
-        Ok(tx.wake)
+        Ok((tx.wake, place))
     }
 
     fn wake(&self, wake: Wake) {

@@ -67,7 +67,7 @@ pub(super) fn is_deadlock(error: &StoreError) -> bool {
 }
 
 /// Whether another daemon on the same database wrote a row first: a second look finds it.
-fn came_second(error: &StoreError) -> bool {
+pub(super) fn came_second(error: &StoreError) -> bool {
     matches!(error, StoreError::Database(sqlx::Error::Database(error)) if error.is_unique_violation())
 }
 
@@ -130,11 +130,15 @@ async fn one_by_one<C: Command>(
 /// Applies commands under a savepoint. The outer error is the transaction's own.
 async fn guarded<C: Command>(commands: &[C], tx: &mut Tx<'_>) -> Result<Result<Vec<C::Reply>, StoreError>, StoreError> {
     tx.run("SAVEPOINT command").await?;
+    let recorded = tx.recorded.len();
     let replies = C::apply(commands, tx).await;
     match &replies {
         // The locks of earlier batches would still be held: only the whole transaction can give way.
         Err(error) if is_deadlock(error) => return replies.map(Ok),
-        Err(_) => tx.run("ROLLBACK TO SAVEPOINT command").await?,
+        Err(_) => {
+            tx.recorded.truncate(recorded);
+            tx.run("ROLLBACK TO SAVEPOINT command").await?;
+        }
         Ok(_) => {}
     }
     tx.run("RELEASE SAVEPOINT command").await?;
