@@ -16,11 +16,13 @@ use crate::{
 };
 
 pub mod folder;
+pub mod kinds;
 pub mod manifest;
-pub mod registry;
+pub mod outgoing;
 pub mod wasm;
 
 use manifest::Manifest;
+use outgoing::{Attempt, Outgoing};
 
 /// Provides one connector kind. Shared by every connector of the kind and called concurrently.
 #[async_trait]
@@ -39,6 +41,22 @@ pub trait Plugin: Send + Sync {
     /// Turns one verified request into events. Called once for each request, on a fresh instance, while the caller
     /// waits: no network. What it wants remembered is in the answer; a call that fails leaves nothing behind.
     async fn receive(&self, context: Arc<Context>, request: Request) -> Result<Answer, Fault>;
+
+    /// Whether connectors of the kind send too. What does not is never asked to.
+    fn delivers(&self) -> bool {
+        false
+    }
+
+    /// Checks a reply route, as JSON text, that somebody wrote for this connector. The normalised route comes back, or a
+    /// sentence that says what is wrong with it. Called while a caller waits; nothing of the call is kept.
+    async fn check_route(&self, _context: Arc<Context>, _route: &str) -> Result<Result<String, String>, Fault> {
+        Err(Fault::Contract("it does not deliver".to_owned()))
+    }
+
+    /// Sends one text once, on a fresh instance.
+    async fn deliver(&self, _context: Arc<Context>, _outgoing: Outgoing) -> Result<Attempt, Fault> {
+        Err(Fault::Contract("it does not deliver".to_owned()))
+    }
 }
 
 /// What a call may know about the connector that it serves. Built once per connector and shared by its calls.
@@ -51,11 +69,13 @@ pub struct Context {
     pub secrets: SecretSet,
     /// The connector's durable state.
     pub key_value: Arc<dyn KeyValue>,
-    /// How many guest calls this connector may have in flight.
+    /// How many guest calls this connector may have in flight while callers wait.
     pub permits: Arc<tokio::sync::Semaphore>,
+    /// How many deliveries it may have in flight: places of their own, so that a slow platform shuts out no caller.
+    pub delivery_permits: Arc<tokio::sync::Semaphore>,
 }
 
-/// Reads a connector's durable state. Writes are [`Effect`]s of an [`Answer`].
+/// Reads a connector's durable state. Writes are [`Effect`]s of an [`Answer`] or an [`Attempt`].
 #[async_trait]
 pub trait KeyValue: Send + Sync {
     /// The committed value of `key`, if any.

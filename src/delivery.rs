@@ -1,11 +1,14 @@
 //! Stage 6: get it there, or say why not.
 //!
-//! The dispatcher ([`dispatcher`]) leases lanes, sends the oldest delivery of each ([`http`]) and settles it
-//! ([`settle`], transaction 4). Lanes run side by side; a slow target holds up nobody but itself.
+//! The dispatcher ([`dispatcher`]) leases lanes, sends the oldest delivery of each, to a URL ([`http`]) or through a
+//! connector ([`connector`]), and settles it ([`settle`], transaction 4). Lanes run side by side; a slow target holds up nobody but itself.
 
 pub mod backoff;
+pub mod connector;
+pub mod destinations;
 pub mod dispatcher;
 pub mod http;
+pub mod sent;
 pub mod settle;
 pub mod take;
 pub mod targets;

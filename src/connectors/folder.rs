@@ -18,8 +18,7 @@ use notify::{RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{Plugin, registry::Registry, wasm::WasmEngine};
-use crate::clock::Clock;
+use super::{Plugin, kinds::Kinds, wasm::WasmEngine};
 
 /// A file is read when it has looked the same for this long: it may still be being written.
 const SETTLE: Duration = Duration::from_millis(300);
@@ -30,8 +29,9 @@ const RESCAN: Duration = Duration::from_secs(30);
 /// Decides whether a loaded plugin goes into service.
 #[async_trait]
 pub trait Adopter: Send + Sync {
-    /// Moves the kind's connectors onto the plugin. An error says why they stay where they are.
-    async fn adopt(&self, plugin: &Arc<dyn Plugin>) -> Result<(), String>;
+    /// Moves the kind's connectors onto the plugin of this file, and puts it into service. An error says why they stay where
+    /// they are.
+    async fn adopt(&self, file: &str, plugin: &Arc<dyn Plugin>) -> Result<(), String>;
 
     /// Whether connectors of this kind are configured.
     fn uses(&self, kind: &str) -> bool;
@@ -41,9 +41,8 @@ pub trait Adopter: Send + Sync {
 pub struct PluginFolder {
     path: PathBuf,
     engine: Arc<WasmEngine>,
-    registry: Arc<Registry>,
+    kinds: Arc<Kinds>,
     adopter: Arc<dyn Adopter>,
-    clock: Clock,
     seen: BTreeMap<String, Seen>,
 }
 
@@ -66,14 +65,8 @@ enum Seen {
 
 impl PluginFolder {
     /// A folder that nobody has looked at yet.
-    pub fn new(
-        path: PathBuf,
-        engine: Arc<WasmEngine>,
-        registry: Arc<Registry>,
-        adopter: Arc<dyn Adopter>,
-        clock: Clock,
-    ) -> Self {
-        Self { path, engine, registry, adopter, clock, seen: BTreeMap::new() }
+    pub fn new(path: PathBuf, engine: Arc<WasmEngine>, kinds: Arc<Kinds>, adopter: Arc<dyn Adopter>) -> Self {
+        Self { path, engine, kinds, adopter, seen: BTreeMap::new() }
     }
 
     /// Loads everything that is there now.
@@ -153,17 +146,17 @@ impl PluginFolder {
 
     /// A file is gone. What connectors use goes on serving; the rest is forgotten.
     fn lose(&self, file: &str) {
-        match self.registry.kind_of(file) {
+        match self.kinds.kind_of(file) {
             Some(kind) if self.adopter.uses(&kind) => {
                 tracing::warn!(file, kind, "plugin file `{file}` is gone; its loaded version goes on serving");
-                self.registry.orphan(
+                self.kinds.orphan(
                     file,
                     "the file is gone; its loaded version serves until another file provides the kind".to_owned(),
                 );
             }
             _ => {
                 tracing::info!(file, "plugin file `{file}` is gone");
-                self.registry.forget(file);
+                self.kinds.forget(file);
             }
         }
     }
@@ -190,21 +183,20 @@ impl PluginFolder {
         };
         if let Err(Failure { kind, reason }) = taken {
             tracing::error!(file, reason, "plugin `{file}` was not loaded: {reason}");
-            self.registry.report_failure(file, kind, reason);
+            self.kinds.report_failure(file, kind, reason);
         }
     }
 
     async fn try_take_up(&self, file: &str, plugin: &Arc<dyn Plugin>) -> Result<(), Failure> {
         let (kind, digest) = (plugin.manifest().kind.clone(), plugin.digest());
         let failed = |reason| Failure { kind: Some(kind.clone()), reason };
-        if let Some(other) = self.registry.provided_elsewhere(&kind, file) {
+        if let Some(other) = self.kinds.provided_elsewhere(&kind, file) {
             return Err(failed(format!("kind `{kind}` is already provided by `{other}`: keep one of the two")));
         }
-        if self.registry.confirm(&kind, file, digest) {
+        if self.kinds.confirm(&kind, file, digest) {
             return Ok(());
         }
-        self.adopter.adopt(plugin).await.map_err(failed)?;
-        self.registry.serve(file, Arc::clone(plugin), self.clock.now_ms());
+        self.adopter.adopt(file, plugin).await.map_err(failed)?;
         tracing::info!(file, kind, digest, "plugin `{file}` serves kind `{kind}`");
         Ok(())
     }

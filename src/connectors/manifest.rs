@@ -87,11 +87,17 @@ pub struct IngressSpec {
     /// Accepted events per second and connector, when the operator sets none.
     #[serde(default = "default_rate")]
     pub events_per_second: u32,
+    /// A body as callers of the kind send it, for test events: `{id}` and `{text}` in its texts are filled in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample: Option<Value>,
+    /// The same for a connector that is open to anybody, where that differs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open_sample: Option<Value>,
 }
 
 impl Default for IngressSpec {
     fn default() -> Self {
-        Self { methods: post_only(), events_per_second: default_rate() }
+        Self { methods: post_only(), events_per_second: default_rate(), sample: None, open_sample: None }
     }
 }
 

@@ -36,10 +36,16 @@ pub struct EngineSettings {
     pub concurrent_calls: usize,
     /// Calls in flight at once, of one connector.
     pub calls_per_connector: usize,
-    /// How long a call may wait for its turn, in milliseconds; then the caller gets 503.
+    /// Deliveries in flight at once, of all connectors together, beside the calls.
+    pub concurrent_deliveries: usize,
+    /// Deliveries in flight at once, of one connector.
+    pub deliveries_per_connector: usize,
+    /// How long a call may wait for its turn, in milliseconds; then the caller gets 503, and a delivery is put off.
     pub queue_timeout_ms: u64,
-    /// How long an ingress call may take, in milliseconds.
+    /// How long an ingress call may take, and one that checks a reply route, in milliseconds.
     pub ingress_deadline_ms: u64,
+    /// How long a delivery may take, in milliseconds; shorter than the lease of a lane.
+    pub delivery_deadline_ms: u64,
     /// How long a plugin may take to describe itself or to check settings, in milliseconds.
     pub describe_deadline_ms: u64,
     /// Memory of one instance, all its memories together, in bytes.
@@ -62,8 +68,11 @@ impl Default for EngineSettings {
         Self {
             concurrent_calls: 64,
             calls_per_connector: 8,
+            concurrent_deliveries: 32,
+            deliveries_per_connector: 8,
             queue_timeout_ms: 1_000,
             ingress_deadline_ms: 2_000,
+            delivery_deadline_ms: 30_000,
             describe_deadline_ms: 2_000,
             memory_bytes: 64 * 1024 * 1024,
             keep_resident_bytes: 256 * 1024,
@@ -83,6 +92,7 @@ pub struct WasmEngine {
     allocation: Allocation,
     cache: CompiledCode,
     calls: Semaphore,
+    deliveries: Semaphore,
     loads: Semaphore,
 }
 
@@ -96,6 +106,7 @@ impl WasmEngine {
         Ok(Arc::new(Self {
             cache: CompiledCode::open(cache, &engine)?,
             calls: Semaphore::new(settings.concurrent_calls.max(1)),
+            deliveries: Semaphore::new(settings.concurrent_deliveries.max(1)),
             loads: Semaphore::new(settings.concurrent_loads.max(1)),
             engine,
             linker,

@@ -4,29 +4,45 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use super::{
     DeliverySettings,
     backoff::{self},
-    http::{HttpTarget, Sent},
+    connector,
+    destinations::Destinations,
+    http::HttpTarget,
+    sent::{Sent, dead},
     settle::Settle,
     take::{self, Reclaim, Take},
 };
 use crate::{
     clock::Clock,
     egress::Egress,
+    metrics::label::AttemptClass,
     model::delivery::{Delivery, DeliveryStatus},
     places::Places,
+    secrets::mask::mask,
     store::{Store, StoreError, deliveries::Settlement},
+    telemetry::trace,
 };
 
 /// What lease owners of dispatchers begin with.
 const FAMILY: &str = "dispatcher:";
 
+/// The ways out.
+#[derive(Clone)]
+pub struct Ways {
+    /// To URLs.
+    pub egress: Arc<Egress>,
+    /// Through connectors.
+    pub destinations: Arc<dyn Destinations>,
+}
+
 /// Sends deliveries until it is told to stop.
 pub struct Dispatcher {
     store: Store,
-    egress: Arc<Egress>,
+    ways: Ways,
     clock: Clock,
     settings: DeliverySettings,
     owner: String,
@@ -34,14 +50,8 @@ pub struct Dispatcher {
 
 impl Dispatcher {
     /// A dispatcher of the process `instance`.
-    pub fn new(
-        store: Store,
-        egress: Arc<Egress>,
-        clock: Clock,
-        settings: DeliverySettings,
-        instance: &str,
-    ) -> Arc<Self> {
-        Arc::new(Self { store, egress, clock, settings, owner: format!("{FAMILY}{instance}") })
+    pub fn new(store: Store, ways: Ways, clock: Clock, settings: DeliverySettings, instance: &str) -> Arc<Self> {
+        Arc::new(Self { store, ways, clock, settings, owner: format!("{FAMILY}{instance}") })
     }
 
     /// Runs until `stop`; then lets what is under way end. What a former process was sending is taken up first.
@@ -99,36 +109,68 @@ impl Dispatcher {
         let taken = self.store.write(take).await?;
         let count = taken.len();
         for (delivery, place) in taken.into_iter().zip(free) {
-            places.spawn(place, Arc::clone(self).send(delivery));
+            let span = trace::deliver(&delivery);
+            places.spawn(place, Arc::clone(self).send(delivery).instrument(span));
         }
         Ok(count)
     }
 
     async fn send(self: Arc<Self>, delivery: Delivery) {
-        let sent = match delivery.target.plugin.as_str() {
+        let (sent, effects) = match delivery.target.plugin.as_str() {
             "http" => match HttpTarget::parse(&delivery.target.address) {
-                Ok(target) => target.send(&self.egress, &delivery, self.clock.now_ms()).await,
-                Err(reason) => dead("invalid_target", reason),
+                Ok(target) => (target.send(&self.ways.egress, &delivery, self.clock.now_ms()).await, Vec::new()),
+                Err(reason) => (dead("invalid_target", reason), Vec::new()),
             },
-            other => dead("unknown_plugin", format!("no plugin named `{other}` delivers")),
+            _ => connector::send(&*self.ways.destinations, &delivery, self.settings.backoff.max_ms).await,
         };
-        let settlement = self.settlement(&delivery, sent);
+        self.count(&delivery, &sent);
+        let mut settlement = self.settlement(&delivery, sent);
+        // What targets answer is theirs to write, and may repeat what they were sent.
+        settlement.error = settlement.error.map(|(code, detail)| (code, mask(&detail).into_owned()));
         let (id, attempt, status) = (delivery.id, delivery.attempt, settlement.status);
         let now_ms = self.clock.now_ms();
-        match self.store.write(Settle { delivery, settlement, now_ms }).await {
+        match self.store.write(Settle { delivery, settlement, effects, now_ms }).await {
             Ok(true) => tracing::debug!(delivery = %id, attempt, ?status, "delivery {id} settled"),
-            Ok(false) => tracing::warn!(delivery = %id, "delivery {id} was taken over before it was settled"),
+            Ok(false) => {
+                self.store.metrics().fenced_writes.inc();
+                self.store.metrics().delivery_unknown.inc();
+                tracing::warn!(delivery = %id, "delivery {id} was taken over before it was settled");
+            }
             Err(error) => {
+                self.store.metrics().delivery_unknown.inc();
                 tracing::error!(delivery = %id, %error, "delivery {id} could not be settled; it is tried again after its lease")
             }
         }
+    }
+
+    fn count(&self, delivery: &Delivery, sent: &Sent) {
+        let metrics = self.store.metrics();
+        if let Sent::Retry { after_ms: Some(asked_ms), .. } = sent {
+            metrics.count_wait(&delivery.target.plugin, *asked_ms);
+        }
+        if !matches!(sent, Sent::Delivered { .. }) {
+            trace::went_wrong();
+        }
+        if matches!(sent, Sent::Unknown { .. }) {
+            metrics.delivery_unknown.inc();
+        }
+        metrics.delivery_attempts.add(match sent {
+            Sent::Delivered { .. } => AttemptClass::Delivered,
+            Sent::Unknown { .. } => AttemptClass::Unknown,
+            Sent::Retry { counts: true, .. } => AttemptClass::Retry,
+            Sent::Retry { counts: false, .. } => AttemptClass::RateLimited,
+            Sent::Dead { .. } => AttemptClass::Dead,
+        });
     }
 
     /// Turns an answer into the row's next state.
     fn settlement(&self, delivery: &Delivery, sent: Sent) -> Settlement {
         let ended = |status, error| Settlement { status, uncounted: 0, next_ms: None, error, platform_ref: None };
         match sent {
-            Sent::Delivered => ended(DeliveryStatus::Delivered, None),
+            Sent::Delivered { platform_id } => {
+                Settlement { platform_ref: platform_id, ..ended(DeliveryStatus::Delivered, None) }
+            }
+            Sent::Unknown { code, detail } => ended(DeliveryStatus::Unknown, Some((code, detail))),
             Sent::Dead { code, detail } => ended(DeliveryStatus::Dead, Some((code, detail))),
             Sent::Retry { code, detail, counts, .. }
                 if counts && delivery.attempt >= self.settings.backoff.max_attempts =>
@@ -149,8 +191,4 @@ impl Dispatcher {
             }
         }
     }
-}
-
-fn dead(code: &str, detail: String) -> Sent {
-    Sent::Dead { code: code.to_owned(), detail }
 }

@@ -6,10 +6,11 @@ use std::{
 };
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use reqwest::Url;
+use reqwest::{Method, Url};
 use serde::Deserialize;
 use serde_json::json;
 
+use super::sent::{Sent, dead};
 use crate::{
     egress::{Egress, EgressError, address::Reach},
     model::delivery::Delivery,
@@ -35,31 +36,6 @@ const FORBIDDEN: [&str; 14] = [
 
 /// The longest wait that a target can ask for, in milliseconds.
 const MAX_RETRY_AFTER_MS: i64 = 3_600_000;
-
-/// How an attempt ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Sent {
-    /// The target took it.
-    Delivered,
-    /// Another try may succeed.
-    Retry {
-        /// Stable.
-        code: String,
-        /// For people.
-        detail: String,
-        /// When the target said to come back, in milliseconds from now.
-        after_ms: Option<i64>,
-        /// Whether this attempt counts: not when the target asked to wait.
-        counts: bool,
-    },
-    /// It will not succeed however often it is tried.
-    Dead {
-        /// Stable.
-        code: String,
-        /// For people.
-        detail: String,
-    },
-}
 
 /// A parsed address.
 #[derive(Clone, Debug)]
@@ -118,9 +94,9 @@ impl HttpTarget {
             "metadata": {},
         });
         let request = egress
-            .post(self.url.clone(), self.reach)
+            .request(Method::POST, self.url.clone(), self.reach)
             .headers(self.headers.clone())
-            .header("idempotency-key", format!("kheish:{}", delivery.id))
+            .header("idempotency-key", delivery.idempotency_key())
             .json(&body)
             .build();
         match request {
@@ -153,7 +129,7 @@ fn judge(answer: Result<crate::egress::Answer, EgressError>, now_ms: i64) -> Sen
         counts,
     };
     match answer {
-        Ok(answer) if answer.status.is_success() => Sent::Delivered,
+        Ok(answer) if answer.status.is_success() => Sent::Delivered { platform_id: None },
         Ok(answer) => {
             let detail = format!("the target answered {}", answer.status);
             let after_ms = retry_after_ms(&answer.headers, now_ms);
@@ -184,10 +160,6 @@ fn retry_after_ms(headers: &HeaderMap, now_ms: i64) -> Option<i64> {
         }
     };
     Some(wait_ms.clamp(0, MAX_RETRY_AFTER_MS))
-}
-
-fn dead(code: &str, detail: String) -> Sent {
-    Sent::Dead { code: code.to_owned(), detail }
 }
 
 #[cfg(test)]

@@ -1,7 +1,10 @@
 //! Leasing lanes: the oldest pending delivery of each is recorded as being sent before a byte leaves.
 
 use crate::{
-    model::delivery::Delivery,
+    model::{
+        delivery::{Delivery, DeliveryStatus},
+        happening::delivery_updated,
+    },
     store::{
         StoreError, deliveries,
         heads::{self, Former, Lease, Line},
@@ -42,7 +45,10 @@ async fn take_some(take: &Take, tx: &mut Tx<'_>) -> Result<Vec<Delivery>, StoreE
     let mut taken = Vec::new();
     for lane in heads::claim(tx, Line::Lanes, take.limit, lease).await? {
         match deliveries::take_oldest(tx, &lane, take.now_ms).await? {
-            Some(delivery) => taken.push(delivery),
+            Some(delivery) => {
+                tx.record(delivery_updated(delivery.now(DeliveryStatus::Sending, delivery.attempt)));
+                taken.push(delivery);
+            }
             None => {
                 tracing::error!(lane = lane.id, "lane {} was ready without a pending delivery; released", lane.id);
                 heads::release(tx, Line::Lanes, &lane, take.now_ms).await?;
@@ -71,7 +77,9 @@ impl Command for Reclaim {
             let former = reclaim.former.as_ref().map(|(family, me)| Former { family, me });
             let lanes = heads::abandoned(tx, Line::Lanes, reclaim.now_ms, RECLAIM_LIMIT as i64, former).await?;
             for lane in &lanes {
-                if deliveries::requeue_sending(tx, lane, reclaim.now_ms).await? {
+                if let Some(delivery) = deliveries::requeue_sending(tx, lane, reclaim.now_ms).await? {
+                    let now = delivery.now(DeliveryStatus::Pending, delivery.attempt);
+                    tx.record(delivery_updated(now).with("next_attempt_at_ms", reclaim.now_ms));
                     heads::put_back(tx, Line::Lanes, lane, reclaim.now_ms, reclaim.now_ms).await?;
                 } else {
                     heads::release(tx, Line::Lanes, lane, reclaim.now_ms).await?;

@@ -1,14 +1,17 @@
 //! Deliveries: one output on its way to one reply target.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{
+    happening::DeliveryNow,
     ids::{DeliveryId, RunId, SessionId},
     target::ReplyTarget,
 };
 
-/// Where a part of a delivery stands. The numbers are what the store keeps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Where a part of a delivery stands.
+// The numbers are what the store keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[repr(i64)]
 pub enum DeliveryStatus {
@@ -41,7 +44,7 @@ impl DeliveryStatus {
 /// One delivery, ready to be sent.
 #[derive(Clone, Debug)]
 pub struct Delivery {
-    /// Its identifier; `kheish:` and it make the idempotency key.
+    /// Its identifier.
     pub id: DeliveryId,
     /// The run whose output it carries.
     pub run: RunId,
@@ -55,4 +58,17 @@ pub struct Delivery {
     pub attempt: i64,
     /// The fence of the lane's lease.
     pub epoch: i64,
+}
+
+impl Delivery {
+    /// The same for every attempt, and for no other delivery.
+    pub fn idempotency_key(&self) -> String {
+        format!("kheish:{}", self.id)
+    }
+
+    /// What streams are told of it.
+    pub fn now(&self, status: DeliveryStatus, attempts: i64) -> DeliveryNow<'_> {
+        let Self { id, run, session, target, .. } = self;
+        DeliveryNow { id: *id, run: *run, session, plugin: &target.plugin, status, attempts }
+    }
 }

@@ -23,6 +23,8 @@ pub(crate) fn manifest() -> Manifest {
             ..Hmac::default()
         })
         .ingress(&["POST"], 60)
+        .sample(json!({"content": "{text}", "idempotency_key": "{id}", "binding_keys": ["{id}"]}))
+        .open_sample(json!({"content": "{text}", "idempotency_key": "{id}"}))
 }
 
 fn settings() -> Value {

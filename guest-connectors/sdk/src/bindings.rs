@@ -27,3 +27,25 @@ pub mod ingress {
         pub_export_macro: true,
     });
 }
+
+/// The export `delivery`, in a world of its own that is merged with the others of the component.
+pub mod delivery {
+    wit_bindgen::generate!({
+        path: "../../wit",
+        inline: "
+            package kheish:guest;
+            world delivery-alone { include kheish:connector/imports@0.1.0; export kheish:connector/delivery@0.1.0; }
+        ",
+        world: "kheish:guest/delivery-alone",
+        with: {
+            "kheish:connector/types@0.1.0": super::imports::kheish::connector::types,
+            "kheish:connector/config@0.1.0": super::imports::kheish::connector::config,
+            "kheish:connector/secrets@0.1.0": super::imports::kheish::connector::secrets,
+            "kheish:connector/http@0.1.0": super::imports::kheish::connector::http,
+            "kheish:connector/key-value@0.1.0": super::imports::kheish::connector::key_value,
+            "kheish:connector/logging@0.1.0": super::imports::kheish::connector::logging,
+        },
+        export_macro_name: "export_delivery_world",
+        pub_export_macro: true,
+    });
+}

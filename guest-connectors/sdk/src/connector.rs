@@ -1,8 +1,8 @@
 //! What a connector implements.
 
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Answer, HttpRequest, Manifest, Refusal};
+use crate::{Answer, Failure, HttpRequest, Manifest, Outgoing, Receipt, Refusal};
 
 /// A connector kind.
 pub trait Connector {
@@ -20,10 +20,27 @@ pub trait Connector {
     }
 }
 
-/// A connector that takes events by HTTP. Other ways in and out are traits beside this one.
+/// A connector that takes events by HTTP.
 pub trait Ingress: Connector {
     /// Turns one verified request into events. The caller is waiting: nothing here talks to the network.
     fn handle(context: Context<Self::Settings>, request: HttpRequest) -> Result<Answer, Refusal>;
+}
+
+/// A connector that sends what runs say.
+pub trait Delivery: Connector {
+    /// Where a delivery goes, as JSON an object without a member `connector`. An event answers to the place that it came from
+    /// with `reply_route: Some(json::text(&route))`.
+    type Route: Serialize + DeserializeOwned;
+
+    /// Checks a route that an operator or a caller wrote, before it is stored: the route in its normal form, or a sentence
+    /// that says what is wrong. Called while somebody waits.
+    fn check_route(_context: Context<Self::Settings>, route: Self::Route) -> Result<Self::Route, String> {
+        Ok(route)
+    }
+
+    /// Sends once. The host orders, repeats and remembers; what is written to [`key_value`](crate::key_value) is committed
+    /// with what becomes of the delivery.
+    fn deliver(context: Context<Self::Settings>, outgoing: Outgoing<Self::Route>) -> Result<Receipt, Failure>;
 }
 
 /// What a call knows about the connector that it serves.

@@ -5,12 +5,13 @@ use std::marker::PhantomData;
 use serde::de::DeserializeOwned;
 
 use crate::{
-    Connector, Context, HttpRequest, Ingress,
+    Connector, Context, Delivery, Failure, HttpRequest, Ingress, Outgoing, Receipt,
     bindings::{
+        delivery::exports::kheish::connector::delivery,
         imports::kheish::connector::config,
         ingress::exports::kheish::connector::{describe, ingress},
     },
-    log,
+    json, log,
 };
 
 /// A connector as the component's exports. Named by the export macros only.
@@ -42,6 +43,31 @@ impl<C: Ingress> ingress::Guest for Exported<C> {
     }
 }
 
+impl<C: Delivery> delivery::Guest for Exported<C> {
+    fn deliver(outgoing: delivery::Outgoing) -> Result<Receipt, Failure> {
+        log::panics();
+        // It passed an earlier version's check: nobody can mend it by trying again.
+        let route = decode_route(&outgoing.route).map_err(|problem| Failure::terminal("route_unreadable", problem))?;
+        let outgoing = Outgoing {
+            delivery_id: outgoing.delivery_id,
+            attempt: outgoing.attempt,
+            route,
+            parts: outgoing.parts,
+            first_part: outgoing.first_part,
+            part_count: outgoing.part_count,
+            sent: outgoing.sent,
+            idempotency_key: outgoing.idempotency_key,
+            metadata: outgoing.metadata,
+        };
+        C::deliver(context(), outgoing)
+    }
+
+    fn check_route(route: String) -> Result<String, String> {
+        log::panics();
+        C::check_route(context(), decode_route(&route)?).map(|route| json::text(&route))
+    }
+}
+
 /// The connector's settings as the host keeps them, as JSON text. [`Context::settings`] has them decoded.
 pub fn settings_text() -> String {
     config::settings()
@@ -57,4 +83,8 @@ fn context<S: DeserializeOwned>() -> Context<S> {
 
 fn decode<S: DeserializeOwned>(settings: &str) -> Result<S, String> {
     serde_json::from_str(settings).map_err(|error| format!("The settings cannot be read: {error}."))
+}
+
+fn decode_route<R: DeserializeOwned>(route: &str) -> Result<R, String> {
+    serde_json::from_str(route).map_err(|error| format!("The route cannot be read: {error}."))
 }

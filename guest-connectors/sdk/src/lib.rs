@@ -1,12 +1,13 @@
 //! Write a kheish connector in Rust.
 //!
-//! A connector is a WebAssembly component that turns what a platform sends into events. The host verifies the caller
-//! before any code of the connector runs, makes the events durable and keeps every secret to itself; the connector
-//! reads a request and says what it means:
+//! A connector is a WebAssembly component that turns what a platform sends into events, and sends what runs answer. The host
+//! verifies the caller before any code of the connector runs, makes the events durable and keeps every secret to itself; the
+//! connector reads a request and says what it means:
 //!
 //! 1. implement [`Connector`]: the [`Manifest`] says the kind, its settings and how callers are verified;
 //! 2. implement [`Ingress`]: one request in, an [`Answer`] or a [`Refusal`] out;
-//! 3. [`export_ingress!`] makes the crate (a `cdylib`) a component.
+//! 3. [`export_ingress!`] makes the crate (a `cdylib`) a component;
+//! 4. [`Delivery`] with [`export_delivery!`] beside it makes connectors of the kind reply targets.
 //!
 //! Each call runs in a fresh instance: statics start empty, and what must survive goes into [`key_value`]. The standard
 //! library is there, but a component has no clock, no environment, no files and no network of its own. A panic is a
@@ -16,6 +17,7 @@ mod answer;
 #[doc(hidden)]
 pub mod bindings;
 mod connector;
+mod delivery;
 mod event;
 mod glue;
 mod http;
@@ -26,16 +28,18 @@ mod refusal;
 
 pub use answer::Answer;
 pub use bindings::{
+    delivery::exports::kheish::connector::delivery::{Artifact, Part, Receipt},
     imports::kheish::connector::{
         key_value, secrets,
         types::{
-            Event, Header, HttpRequest, HttpResponse, InlineFile, InputPart, Relation, RemoteFile, ReplyTarget,
-            SessionKey,
+            Event, Failure, FailureKind, Header, HttpRequest, HttpResponse, InlineFile, InputPart, Relation,
+            RemoteFile, ReplyTarget, SessionKey,
         },
     },
     ingress::exports::kheish::connector::ingress::Refusal,
 };
-pub use connector::{Connector, Context, Ingress};
+pub use connector::{Connector, Context, Delivery, Ingress};
+pub use delivery::Outgoing;
 #[doc(hidden)]
 pub use glue::Exported;
 pub use glue::settings_text;
@@ -57,6 +61,20 @@ macro_rules! export_ingress {
         const _: () = {
             type Component = $crate::Exported<$connector>;
     $crate::bindings::ingress::export_ingress_world!(Component with_types_in $crate::bindings::ingress);
+        };
+    };
+}
+
+/// Makes connectors of the kind reply targets: exports the [`Delivery`] of a type that [`export_ingress!`] serves too.
+///
+/// Outside of WebAssembly it expands to nothing, so that the crate's tests run natively.
+#[macro_export]
+macro_rules! export_delivery {
+    ($connector:ty) => {
+        #[cfg(target_arch = "wasm32")]
+        const _: () = {
+            type Component = $crate::Exported<$connector>;
+    $crate::bindings::delivery::export_delivery_world!(Component with_types_in $crate::bindings::delivery);
         };
     };
 }

@@ -74,7 +74,27 @@ impl Manifest {
     /// The methods that the route answers, and how many events it takes in a second where the operator says nothing.
     #[must_use]
     pub fn ingress(mut self, methods: &[&'static str], events_per_second: u32) -> Self {
-        self.ingress = Some(IngressSpec { methods: methods.to_vec(), events_per_second });
+        self.ingress =
+            Some(IngressSpec { methods: methods.to_vec(), events_per_second, sample: None, open_sample: None });
+        self
+    }
+
+    /// A body as callers send it, for test events: `{id}` and `{text}` in its texts are filled in by the host. Comes after
+    /// [`Self::ingress`].
+    #[must_use]
+    pub fn sample(mut self, body: Value) -> Self {
+        if let Some(ingress) = &mut self.ingress {
+            ingress.sample = Some(body);
+        }
+        self
+    }
+
+    /// The same for a connector that is open to anybody, where that differs.
+    #[must_use]
+    pub fn open_sample(mut self, body: Value) -> Self {
+        if let Some(ingress) = &mut self.ingress {
+            ingress.open_sample = Some(body);
+        }
         self
     }
 
@@ -94,6 +114,10 @@ struct SecretSlot {
 struct IngressSpec {
     methods: Vec<&'static str>,
     events_per_second: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sample: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    open_sample: Option<Value>,
 }
 
 #[cfg(test)]

@@ -153,7 +153,10 @@ mod tests {
                   "signature_header": "x-signature", "signature_prefix": "v0=", "encoding": "base64",
                   "timestamp_header": "x-timestamp", "max_age_secs": 60, "max_age_setting": "age" },
             ],
-            "ingress": { "methods": ["POST", "PUT"], "events_per_second": 5 },
+            "ingress": {
+                "methods": ["POST", "PUT"], "events_per_second": 5,
+                "sample": { "text": "{text}" }, "open_sample": { "text": "{text}" },
+            },
         });
         for manifest in [&good(), &full] {
             assert!(parse(manifest).is_ok() && schema.is_valid(manifest), "{:?}", schema.validate(manifest));

@@ -74,12 +74,25 @@ pub(super) struct Place<'e> {
     _connector: SemaphorePermit<'e>,
 }
 
+/// Which of the two sets of places a call takes one of.
+#[derive(Clone, Copy)]
+pub(super) enum Way {
+    /// A caller waits.
+    In,
+    /// A delivery, which may take long.
+    Out,
+}
+
 impl WasmEngine {
     /// Waits for a place, first among the connector's own calls, so that one connector's queue is nobody else's.
-    pub(super) async fn admit<'e>(&'e self, context: &'e Context) -> Result<Place<'e>, Fault> {
+    pub(super) async fn admit<'e>(&'e self, context: &'e Context, way: Way) -> Result<Place<'e>, Fault> {
+        let (own, all) = match way {
+            Way::In => (&context.permits, &self.calls),
+            Way::Out => (&context.delivery_permits, &self.deliveries),
+        };
         let places = async {
-            let connector = context.permits.acquire().await.ok()?;
-            let engine = self.calls.acquire().await.ok()?;
+            let connector = own.acquire().await.ok()?;
+            let engine = all.acquire().await.ok()?;
             Some(Place { _engine: engine, _connector: connector })
         };
         match timeout(Duration::from_millis(self.settings.queue_timeout_ms), places).await {
@@ -150,7 +163,9 @@ fn classify(error: wasmtime::Error, state: &State) -> Fault {
         return Fault::Memory { asked: exceeded.asked, limit: exceeded.limit };
     }
     if error.is::<PoolConcurrencyLimitError>() {
-        tracing::error!("guests.concurrent_calls lets in more calls than the pool has slots for: {error:#}");
+        tracing::error!(
+            "guests.concurrent_calls and guests.concurrent_deliveries let in more than the pool has slots for: {error:#}"
+        );
         return Fault::Overloaded;
     }
     match error.downcast::<HostFailure>() {

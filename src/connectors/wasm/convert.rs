@@ -12,6 +12,10 @@ use crate::{
     },
 };
 
+mod delivery;
+
+pub(super) use delivery::{attempt, checked_route, outgoing};
+
 /// Events of one call.
 const EVENTS: usize = 64;
 /// Length of an event's key, in bytes.

@@ -63,7 +63,7 @@ pub(super) async fn load(host: &Arc<WasmEngine>, bytes: Vec<u8>) -> Result<Arc<W
         let list = if exported.is_empty() { "nothing of the contract".to_owned() } else { exported.join(", ") };
         return Err(LoadError::NoInterface(list));
     }
-    WasmPlugin::link(host, &component, digest).await
+    WasmPlugin::link(host, &component, &exported, digest).await
 }
 
 fn stopped() -> LoadError {

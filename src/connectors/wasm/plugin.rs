@@ -8,12 +8,16 @@ use wasmtime::component::{Component, InstancePre};
 
 use super::{
     WasmEngine,
-    bindings::exports::kheish::connector::{describe, ingress},
-    call::State,
+    bindings::exports::kheish::connector::{delivery, describe, ingress},
+    call::{State, Way},
     convert,
     load::LoadError,
 };
-use crate::connectors::{Answer, Context, Fault, Plugin, Request, manifest::Manifest};
+use crate::connectors::{
+    Answer, Context, Fault, Plugin, Request,
+    manifest::Manifest,
+    outgoing::{Attempt, Outgoing},
+};
 
 /// One loaded plugin: compiled, linked, and its exports found, so that a call does none of that.
 pub struct WasmPlugin {
@@ -21,6 +25,7 @@ pub struct WasmPlugin {
     linked: InstancePre<State>,
     describe: describe::GuestIndices,
     ingress: ingress::GuestIndices,
+    delivery: Option<delivery::GuestIndices>,
     manifest: Manifest,
     digest: String,
 }
@@ -30,18 +35,25 @@ impl WasmPlugin {
     pub(super) async fn link(
         host: &Arc<WasmEngine>,
         component: &Component,
+        exported: &[String],
         digest: String,
     ) -> Result<Arc<Self>, LoadError> {
         let broken = |error: wasmtime::Error| LoadError::Invalid(format!("{error:#}"));
         let linked = host.linker.instantiate_pre(component).map_err(broken)?;
         let describe = describe::GuestIndices::new(&linked).map_err(broken)?;
         let ingress = ingress::GuestIndices::new(&linked).map_err(broken)?;
+        let delivers = exported.iter().any(|name| name == "delivery");
+        let delivery = delivers.then(|| delivery::GuestIndices::new(&linked)).transpose().map_err(broken)?;
         let text = host.call(&linked, None, host.settings.describe_deadline_ms, async |store, instance| {
             describe.load(&mut *store, instance)?.call_manifest(&mut *store).await
         });
         let (text, _) = text.await.map_err(LoadError::Describe)?;
         let manifest = Manifest::parse(&text)?;
-        Ok(Arc::new(Self { host: Arc::clone(host), linked, describe, ingress, manifest, digest }))
+        Ok(Arc::new(Self { host: Arc::clone(host), linked, describe, ingress, delivery, manifest, digest }))
+    }
+
+    fn delivery(&self) -> Result<&delivery::GuestIndices, Fault> {
+        self.delivery.as_ref().ok_or_else(|| Fault::Contract("it does not export `delivery`".to_owned()))
     }
 }
 
@@ -65,7 +77,7 @@ impl Plugin for WasmPlugin {
     }
 
     async fn receive(&self, context: Arc<Context>, request: Request) -> Result<Answer, Fault> {
-        let _place = self.host.admit(&context).await?;
+        let _place = self.host.admit(&context, Way::In).await?;
         let request = convert::request(request);
         let deadline_ms = self.host.settings.ingress_deadline_ms;
         let called = self.host.call(&self.linked, Some(Arc::clone(&context)), deadline_ms, async |store, instance| {
@@ -73,5 +85,32 @@ impl Plugin for WasmPlugin {
         });
         let (outcome, state) = called.await?;
         convert::answer(&self.manifest.kind, outcome, state.effects.into_inner())
+    }
+
+    fn delivers(&self) -> bool {
+        self.delivery.is_some()
+    }
+
+    async fn check_route(&self, context: Arc<Context>, route: &str) -> Result<Result<String, String>, Fault> {
+        let delivery = self.delivery()?;
+        let _place = self.host.admit(&context, Way::In).await?;
+        let route = route.to_owned();
+        let deadline_ms = self.host.settings.ingress_deadline_ms;
+        let called = self.host.call(&self.linked, Some(Arc::clone(&context)), deadline_ms, async |store, instance| {
+            delivery.load(&mut *store, instance)?.call_check_route(&mut *store, &route).await
+        });
+        Ok(convert::checked_route(called.await?.0))
+    }
+
+    async fn deliver(&self, context: Arc<Context>, outgoing: Outgoing) -> Result<Attempt, Fault> {
+        let delivery = self.delivery()?;
+        let _place = self.host.admit(&context, Way::Out).await?;
+        let outgoing = convert::outgoing(outgoing);
+        let deadline_ms = self.host.settings.delivery_deadline_ms;
+        let called = self.host.call(&self.linked, Some(Arc::clone(&context)), deadline_ms, async |store, instance| {
+            delivery.load(&mut *store, instance)?.call_deliver(&mut *store, &outgoing).await
+        });
+        let (outcome, state) = called.await?;
+        convert::attempt(outcome, state.effects.into_inner())
     }
 }

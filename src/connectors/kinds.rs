@@ -6,12 +6,13 @@ use std::{
 };
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::Plugin;
 
 /// Kinds by name, and a report for each file. Shared; readers never wait for a load.
 #[derive(Default)]
-pub struct Registry {
+pub struct Kinds {
     inner: RwLock<Inner>,
 }
 
@@ -29,7 +30,8 @@ struct Kind {
 }
 
 /// How a plugin file fares.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Plugin)]
 pub struct PluginReport {
     /// The file's name, or `native:` and a kind.
     pub file: String,
@@ -37,23 +39,28 @@ pub struct PluginReport {
     pub state: PluginState,
     /// The kind that the serving version provides, or that a failed one would.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub kind: Option<String>,
     /// The serving version's own version.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub version: Option<String>,
     /// SHA-256 of the serving version.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub digest: Option<String>,
     /// When the serving version was loaded, in milliseconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub loaded_at_ms: Option<i64>,
     /// What is wrong with the file as it is now. With a serving version, that is an older one.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub error: Option<String>,
 }
 
 /// Whether a plugin serves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PluginState {
     /// A version of it answers calls.
@@ -62,10 +69,15 @@ pub enum PluginState {
     Failed,
 }
 
-impl Registry {
+impl Kinds {
     /// The plugin that provides `kind`.
     pub fn plugin(&self, kind: &str) -> Option<Arc<dyn Plugin>> {
         self.read(|inner| inner.kinds.get(kind).map(|kind| Arc::clone(&kind.plugin)))
+    }
+
+    /// The plugin that provides `kind`, and the file that it came from.
+    pub fn provider(&self, kind: &str) -> Option<(Arc<dyn Plugin>, String)> {
+        self.read(|inner| inner.kinds.get(kind).map(|kind| (Arc::clone(&kind.plugin), kind.file.clone())))
     }
 
     /// The names of all kinds.

@@ -1,0 +1,62 @@
+//! What goes out through a plugin: one text to one route, and how an attempt at it ended.
+
+use super::Effect;
+
+/// One attempt, as the plugin gets it.
+#[derive(Clone, Debug)]
+pub struct Outgoing {
+    /// The delivery's id.
+    pub delivery_id: String,
+    /// How often it was tried, this time included.
+    pub attempt: u32,
+    /// Where to, in the plugin's own form: a JSON object.
+    pub route: String,
+    /// What to say, whole.
+    pub text: String,
+    /// Stable over all attempts of the delivery.
+    pub idempotency_key: String,
+    /// What the host knows beside it: a JSON object with `run_id` and `session_id`.
+    pub metadata: String,
+}
+
+/// How an attempt ended, where the plugin answered at all.
+#[derive(Debug)]
+pub struct Attempt {
+    /// What the platform made of it.
+    pub outcome: Result<DeliveryReceipt, Failure>,
+    /// Committed with what becomes of the delivery.
+    pub effects: Vec<Effect>,
+}
+
+/// The platform took it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeliveryReceipt {
+    /// What the platform calls it, 1 to 512 bytes.
+    pub platform_id: Option<String>,
+}
+
+/// The platform did not take it, or nobody knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What follows from it.
+    pub kind: FailureKind,
+    /// The platform's or the connector's own short code: 1 to 64 of `a-z 0-9 _ . -`.
+    pub code: String,
+    /// For people; at most 500 characters.
+    pub reason: String,
+    /// When the platform said to come back, in milliseconds from now; an hour at most.
+    pub retry_after_ms: Option<i64>,
+}
+
+/// What follows from a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailureKind {
+    /// Nothing was done; another try may succeed.
+    Retryable,
+    /// The platform may or may not have done it. Never repeated blindly.
+    Unknown,
+    /// Will not succeed however often it is tried.
+    Terminal,
+    /// The connector itself is locked out: a try spends no attempt.
+    Unauthorized,
+}

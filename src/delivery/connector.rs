@@ -1,0 +1,100 @@
+//! A connector as target: one call of its plugin for each attempt.
+
+use serde_json::json;
+
+use super::{
+    destinations::Destinations,
+    sent::{Sent, dead},
+    targets,
+};
+use crate::{
+    connectors::{
+        Effect, Fault,
+        outgoing::{Attempt, Failure, FailureKind, Outgoing},
+    },
+    model::{delivery::Delivery, ids::ConnectorId},
+};
+
+/// Sends a delivery once, and returns what the plugin wants remembered of it. `longest_ms` is the wait of a connector that
+/// is locked out.
+pub async fn send(destinations: &dyn Destinations, delivery: &Delivery, longest_ms: i64) -> (Sent, Vec<Effect>) {
+    let (id, route) = match targets::split(&delivery.target) {
+        Ok(parts) => parts,
+        Err(reason) => return (dead("invalid_target", reason), Vec::new()),
+    };
+    let Some((plugin, context)) = destinations.find(&id) else {
+        return (dead("connector_gone", format!("there is no connector `{id}` any more")), Vec::new());
+    };
+    if !plugin.delivers() {
+        let detail = format!("connectors of kind `{}` deliver nothing any more", id.kind);
+        return (dead("connector_gone", detail), Vec::new());
+    }
+    match plugin.deliver(context, outgoing(delivery, route)).await {
+        Ok(Attempt { outcome: Ok(receipt), effects }) => {
+            (Sent::Delivered { platform_id: receipt.platform_id }, effects)
+        }
+        Ok(Attempt { outcome: Err(failure), effects }) => (failed(failure, longest_ms), effects),
+        Err(fault) => (no_answer(&id, &fault), Vec::new()),
+    }
+}
+
+fn outgoing(delivery: &Delivery, route: String) -> Outgoing {
+    Outgoing {
+        delivery_id: delivery.id.to_string(),
+        attempt: u32::try_from(delivery.attempt).unwrap_or(u32::MAX),
+        route,
+        text: delivery.content.clone(),
+        idempotency_key: delivery.idempotency_key(),
+        metadata: json!({ "run_id": delivery.run, "session_id": delivery.session }).to_string(),
+    }
+}
+
+fn failed(failure: Failure, longest_ms: i64) -> Sent {
+    let Failure { kind, code, reason: detail, retry_after_ms } = failure;
+    match kind {
+        FailureKind::Retryable => {
+            Sent::Retry { code, detail, after_ms: retry_after_ms, counts: retry_after_ms.is_none() }
+        }
+        FailureKind::Unauthorized => {
+            let wait = retry_after_ms.unwrap_or(0).max(longest_ms);
+            Sent::Retry { code, detail, after_ms: Some(wait), counts: false }
+        }
+        FailureKind::Unknown => Sent::Unknown { code, detail },
+        FailureKind::Terminal => Sent::Dead { code, detail },
+    }
+}
+
+/// The plugin gave no answer. Nothing that guests may import can send, so nothing was sent and it is safe to try again. Once
+/// one of them can, a call that began and did not end is unknown.
+fn no_answer(id: &ConnectorId, fault: &Fault) -> Sent {
+    tracing::warn!(connector = %id, error = %fault, "a delivery through {id} failed: {fault}");
+    let (code, detail, counts) = match fault {
+        Fault::Overloaded => ("overloaded", "has too many deliveries in flight", false),
+        Fault::Deadline(_) => ("connector_timeout", "took too long", true),
+        Fault::Memory { .. } | Fault::Trap(_) | Fault::Contract(_) => {
+            ("connector_failed", "failed; the log says why", true)
+        }
+        Fault::Host(_) => ("host_failed", "could not be run", true),
+    };
+    Sent::Retry { code: code.to_owned(), detail: format!("connector `{id}` {detail}"), after_ms: None, counts }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(kind: FailureKind, retry_after_ms: Option<i64>) -> Sent {
+        failed(Failure { kind, code: "c".to_owned(), reason: "r".to_owned(), retry_after_ms }, 60_000)
+    }
+
+    #[test]
+    fn each_kind_of_failure_has_its_consequence() {
+        let retry = |after_ms, counts| Sent::Retry { code: "c".to_owned(), detail: "r".to_owned(), after_ms, counts };
+        assert_eq!(after(FailureKind::Retryable, None), retry(None, true));
+        assert_eq!(after(FailureKind::Retryable, Some(5)), retry(Some(5), false), "a wait that was asked for is free");
+        assert_eq!(after(FailureKind::Unauthorized, None), retry(Some(60_000), false));
+        assert_eq!(after(FailureKind::Unauthorized, Some(90_000)), retry(Some(90_000), false));
+        assert!(matches!(after(FailureKind::Unknown, Some(5)), Sent::Unknown { .. }));
+        assert!(matches!(after(FailureKind::Terminal, Some(5)), Sent::Dead { .. }));
+    }
+}

@@ -1,0 +1,40 @@
+//! How an attempt ended, in the dispatcher's terms, whoever made it.
+
+/// How an attempt ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// The target took it.
+    Delivered {
+        /// What the platform calls it.
+        platform_id: Option<String>,
+    },
+    /// Another try may succeed.
+    Retry {
+        /// Stable.
+        code: String,
+        /// For people.
+        detail: String,
+        /// When the target said to come back, in milliseconds from now.
+        after_ms: Option<i64>,
+        /// Whether this attempt counts: not when the target asked to wait.
+        counts: bool,
+    },
+    /// It may or may not have arrived: it is not sent again unless somebody says so.
+    Unknown {
+        /// Stable.
+        code: String,
+        /// For people.
+        detail: String,
+    },
+    /// It will not succeed however often it is tried.
+    Dead {
+        /// Stable.
+        code: String,
+        /// For people.
+        detail: String,
+    },
+}
+
+pub(super) fn dead(code: &str, detail: String) -> Sent {
+    Sent::Dead { code: code.to_owned(), detail }
+}
