@@ -7,8 +7,11 @@
 pub mod accept;
 pub mod admission;
 pub mod answer;
+pub mod counted;
+mod document;
 pub mod http;
 pub mod prepare;
 pub mod rate;
 pub mod routes;
+pub mod told;
 pub mod verify;

@@ -35,13 +35,13 @@ impl fmt::Display for Problem {
 }
 
 /// A file's text, for turning positions into lines.
-pub(super) struct Source {
-    pub(super) file: PathBuf,
-    pub(super) text: String,
+pub(crate) struct Source {
+    pub(crate) file: PathBuf,
+    pub(crate) text: String,
 }
 
 impl Source {
-    pub(super) fn read(path: &Path) -> Result<Self, Problem> {
+    pub(crate) fn read(path: &Path) -> Result<Self, Problem> {
         let text = fs::read_to_string(path).map_err(|error| Problem {
             file: path.to_owned(),
             line: None,
@@ -52,11 +52,11 @@ impl Source {
     }
 
     /// The line, from 1, that a position is on.
-    pub(super) fn line(&self, offset: usize) -> usize {
+    pub(crate) fn line(&self, offset: usize) -> usize {
         self.text.get(..offset).map_or(1, |before| before.matches('\n').count() + 1)
     }
 
-    pub(super) fn problem(&self, span: Option<Range<usize>>, field: &str, sentence: impl Into<String>) -> Problem {
+    pub(crate) fn problem(&self, span: Option<Range<usize>>, field: &str, sentence: impl Into<String>) -> Problem {
         let line = span.map(|span| self.line(span.start));
         Problem { file: self.file.clone(), line, field: field.to_owned(), sentence: sentence.into() }
     }
@@ -70,7 +70,7 @@ impl Source {
     }
 
     /// The document, with positions.
-    pub(super) fn document(&self) -> Result<toml_edit::Document<&str>, Problem> {
+    pub(crate) fn document(&self) -> Result<toml_edit::Document<&str>, Problem> {
         toml_edit::Document::parse(self.text.as_str())
             .map_err(|error| self.parse_problem(error.span(), error.message()))
     }
@@ -80,13 +80,4 @@ impl Source {
 pub fn load<T: DeserializeOwned>(path: &Path) -> Result<T, Problem> {
     let source = Source::read(path)?;
     toml_edit::de::from_str(&source.text).map_err(|error| source.parse_problem(error.span(), error.message()))
-}
-
-/// ` (did you mean ...?)` when one of `known` is near enough to what was written, else nothing.
-pub(super) fn suggestion<'k>(written: &str, known: impl Iterator<Item = &'k str>) -> String {
-    let nearest = known.map(|name| (strsim::damerau_levenshtein(written, name), name)).min();
-    match nearest {
-        Some((distance, name)) if distance <= written.len() / 3 + 1 => format!(" (did you mean `{name}`?)"),
-        _ => String::new(),
-    }
 }

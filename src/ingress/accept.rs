@@ -12,8 +12,10 @@ use super::rate::RateLimit;
 use crate::{
     connectors::Effect,
     model::{
+        happening::{self, Happening, RunChange, Verdict},
         ids::{RunId, SessionId},
         run::{Run, RunRequest, RunStatus},
+        target::ReplyTarget,
     },
     sessions::placement::{Placement, Unplaced},
     store::{
@@ -23,15 +25,18 @@ use crate::{
         heads::{self, Line, Tail},
         key_values,
         receipts::{self, NewReceipt, Receipt, ReceiptKey},
-        runs, sessions,
+        runs, session_targets, sessions,
         writer::{Command, Tx},
     },
 };
 
+/// The source of runs that are submitted through the API.
+pub const API: &str = "api";
+
 /// Events to make durable together, with the effects of the call that made them.
 #[derive(Debug)]
 pub struct Accept {
-    /// The connector whose state the effects change, as `kind/name`.
+    /// The connector whose state the effects change, as `kind/name`; or [`API`].
     pub source: String,
     /// In arrival order.
     pub entries: Vec<Entry>,
@@ -256,7 +261,8 @@ async fn write(batch: &[Accept], decisions: &[Decision], tx: &mut Tx<'_>) -> Res
         assets::insert(tx, asset, now_ms).await?;
     }
     let tails = heads::extend(tx, Line::Sessions, &per_session(&fresh), now_ms).await?;
-    let written = insert_runs(tx, &fresh, &tails, now_ms).await?;
+    let defaults = default_targets(tx, &fresh).await?;
+    let written = insert_runs(tx, &fresh, (&tails, &defaults), now_ms).await?;
     let receipts: Vec<NewReceipt> = fresh
         .iter()
         .filter_map(|(entry, ..)| {
@@ -269,6 +275,11 @@ async fn write(batch: &[Accept], decisions: &[Decision], tx: &mut Tx<'_>) -> Res
         fresh.iter().flat_map(|(_, session, keys)| keys.iter().map(move |key| (key.as_str(), *session))).collect();
     bindings::insert(tx, &bound).await?;
     for (command, fates) in accepted() {
+        for entry in command.entries.iter() {
+            if let Some((run, _)) = written.get(&entry.run) {
+                tx.record(told(command, run));
+            }
+        }
         let replayed = !fates.is_empty() && fates.iter().all(|fate| matches!(fate, Fate::Duplicate(_)));
         if !replayed {
             write_effects(tx, command).await?;
@@ -289,10 +300,20 @@ fn per_session<'a>(fresh: &[(&Entry, &'a SessionId, &Vec<String>)]) -> Vec<(&'a 
     counts
 }
 
+/// Where answers go that neither event nor connector sends anywhere, by session.
+async fn default_targets(
+    tx: &mut Tx<'_>,
+    fresh: &[(&Entry, &SessionId, &Vec<String>)],
+) -> Result<HashMap<SessionId, Vec<ReplyTarget>>, StoreError> {
+    let silent = fresh.iter().filter(|(entry, ..)| entry.request.reply_targets.is_empty());
+    let sessions: HashSet<&SessionId> = silent.map(|(_, session, _)| *session).collect();
+    session_targets::find(tx, &Vec::from_iter(sessions)).await
+}
+
 async fn insert_runs(
     tx: &mut Tx<'_>,
     fresh: &[(&Entry, &SessionId, &Vec<String>)],
-    tails: &HashMap<String, Tail>,
+    (tails, defaults): (&HashMap<String, Tail>, &HashMap<SessionId, Vec<ReplyTarget>>),
     now_ms: i64,
 ) -> Result<Written, StoreError> {
     let mut left: HashMap<&str, i64> = per_session(fresh).into_iter().collect();
@@ -303,7 +324,11 @@ async fn insert_runs(
             tails.get(session.as_str()).ok_or(StoreError::Damaged("a session that was extended is not there"))?;
         let left = left.entry(session.as_str()).or_default();
         *left -= 1;
-        new_runs.push(new_run(entry, session, tail.last_seq - *left, now_ms));
+        let mut run = new_run(entry, session, tail.last_seq - *left, now_ms);
+        if run.request.reply_targets.is_empty() {
+            run.request.reply_targets = defaults.get(*session).cloned().unwrap_or_default();
+        }
+        new_runs.push(run);
         before.push(tail.queued - 1 - *left);
     }
     runs::insert(tx, &new_runs).await?;
@@ -324,6 +349,14 @@ fn new_run(entry: &Entry, session: &SessionId, seq: i64, now_ms: i64) -> Run {
         finished_ms: None,
         error: None,
     }
+}
+
+/// A new run, by whoever made it.
+fn told(command: &Accept, run: &Run) -> Happening {
+    if command.source == API {
+        return happening::run_updated(run, RunChange::Queued);
+    }
+    happening::ingress(&command.source, Verdict::Accepted).in_session(&run.session).in_run(run.id).with("seq", run.seq)
 }
 
 async fn write_effects(tx: &mut Tx<'_>, command: &Accept) -> Result<(), StoreError> {

@@ -1,9 +1,12 @@
-//! What the caller of an accepted event hears: the run.
+//! What the caller of an accepted event hears: the run, or what is wrong with the targets that were named.
+
+use axum::http::StatusCode;
 
 use super::accept::Accepted;
 use crate::{
+    delivery::targets::TargetError,
     store::{Store, StoreError, runs},
-    wire::view::RunView,
+    wire::{problem::Problem, view::RunView},
 };
 
 /// The run that the first of some accepted events is, fresh or as it stands now.
@@ -15,5 +18,15 @@ pub async fn of_first(store: &Store, accepted: Vec<Accepted>) -> Result<Option<R
             None => Err(StoreError::Damaged("a receipt names a run that does not exist")),
         },
         None => Ok(None),
+    }
+}
+
+/// A reply target was not taken.
+pub fn target_refused(domain: &'static str, error: &TargetError) -> Problem {
+    let detail = error.to_string();
+    match error {
+        TargetError::Invalid(_) => Problem::bad_request(domain, "reply_target_invalid", detail),
+        TargetError::Failed(_) => Problem::new(StatusCode::BAD_GATEWAY, domain, "connector_failed", detail),
+        TargetError::Busy(_) => Problem::unavailable(domain, "service_unavailable", detail),
     }
 }

@@ -3,36 +3,49 @@
 //! Order matters: who calls is settled from the head before a body is read, and from the body's bytes before anything
 //! parses them. A refusal at any step leaves no receipt, no run and no spent rate token.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use axum::{
-    Json, Router,
+    Json,
     body::Body,
     extract::{OriginalUri, Path, Request as HttpRequest, State, rejection::PathRejection},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header, request::Parts},
     response::{IntoResponse, Response as HttpResponse},
     routing::any,
 };
+use tracing::Instrument as _;
+
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     accept::{Accept, Accepted, Entry, Refused},
     admission::{self, BodyLimits},
-    answer,
+    answer, counted,
+    document::OtherAnswers,
     prepare::prepare,
     routes::{Route, Routes},
-    verify::Denied,
+    told::Verdicts,
+    verify::{Denied, Head},
 };
 use crate::{
     clock::Clock,
     connectors::{Answer, Effect, Fault, Refusal, Request, Response},
-    delivery::targets,
-    model::{event::Event, ids::ConnectorId},
+    delivery::{destinations::Destinations, targets},
+    model::{
+        event::Event,
+        happening::Verdict,
+        ids::{ConnectorId, RunId},
+    },
     sessions::placement::Unplaced,
     store::{Store, StoreError},
-    wire::problem::Problem,
+    telemetry::trace,
+    wire::{problem::Problem, view::RunView},
 };
 
 const DOMAIN: &str = "connector_ingress";
+
+/// The code of a key that was used for another payload.
+const CONFLICT: &str = "idempotency_conflict";
 
 /// Says whether an answer is to a new event or to one that was accepted before.
 static RECEIPT: HeaderName = HeaderName::from_static("kheish-receipt");
@@ -42,22 +55,48 @@ static RECEIPT: HeaderName = HeaderName::from_static("kheish-receipt");
 pub struct Ingress {
     /// Configured connectors.
     pub routes: Arc<Routes>,
+    /// Connectors that targets can name.
+    pub destinations: Arc<dyn Destinations>,
     /// Rows.
     pub store: Store,
     /// Time and ids.
     pub clock: Clock,
     /// Bounds of a body.
     pub body: BodyLimits,
+    /// What became of requests, for streams.
+    pub verdicts: Arc<Verdicts>,
 }
 
 /// The public routes.
-pub fn router(ingress: Ingress) -> Router {
-    Router::new()
-        .route("/v1/connectors/{kind}/{name}", any(receive))
-        .route("/v1/connectors/{kind}/{name}/{*below}", any(receive))
+pub fn router(ingress: Ingress) -> OpenApiRouter {
+    // The document names POST; which methods a connector takes is its kind's to say.
+    let (schemas, paths, _) = routes!(receive);
+    let (schemas_below, paths_below, _) = routes!(receive_below);
+    OpenApiRouter::default()
+        .routes((schemas, paths, any(receive)))
+        .routes((schemas_below, paths_below, any(receive_below)))
         .with_state(ingress)
 }
 
+/// Takes an event from outside.
+///
+/// Authentication is the connector's own. A kind may take other methods than POST, and answer in its own words.
+#[utoipa::path(
+    post,
+    path = "/v1/connectors/{kind}/{name}",
+    operation_id = "receive_event",
+    tag = "ingress",
+    params(
+        ("kind" = String, Path, description = "The connector's kind"),
+        ("name" = String, Path, description = "Its name"),
+    ),
+    request_body(content = Value, description = "What the kind takes; an object for `http`"),
+    responses(
+        (status = 200, description = "The event is durable: its run", body = RunView,
+            headers(("Kheish-Receipt" = String, description = "`accepted`, or `duplicate` for one that was accepted before"))),
+        OtherAnswers,
+    )
+)]
 async fn receive(
     State(ingress): State<Ingress>,
     path: Result<Path<Vec<String>>, PathRejection>,
@@ -67,38 +106,112 @@ async fn receive(
     // A name that is no text is nobody's.
     let path = path.map_or_else(|_| Vec::new(), |Path(path)| path);
     let [kind, name] = [0, 1].map(|index| path.get(index).cloned().unwrap_or_default());
-    // The store's own trouble is this zone's problem here.
-    try_receive(&ingress, ConnectorId { kind, name }, &uri, request).await.map_err(|problem| problem.in_domain(DOMAIN))
-}
-
-async fn try_receive(
-    ingress: &Ingress,
-    id: ConnectorId,
-    uri: &Uri,
-    request: HttpRequest,
-) -> Result<HttpResponse, Problem> {
-    let target = uri.path_and_query().map_or("/", |target| target.as_str());
+    let id = ConnectorId { kind, name };
     let Some(route) = ingress.routes.find(&id) else {
+        ingress.store.metrics().count_unknown_connector();
         return Err(Problem::not_found(DOMAIN, "connector_not_found", format!("there is no connector `{id}`")));
     };
+    let started = Instant::now();
+    let answer = match admit(&ingress, &route, &uri, request).await {
+        Ok(admitted) => take_in(&ingress, &route, admitted).await,
+        Err(problem) => Err(problem),
+    };
+    counted::note(&route.counts, answer.as_ref().err(), started);
+    // Streams are not told of names that nobody has configured: anybody could invent them.
+    if let Err(problem) = &answer {
+        ingress.verdicts.note_refused(&id, problem);
+    }
+    // The store's own trouble is this zone's problem here.
+    answer.map_err(|problem| problem.in_domain(DOMAIN))
+}
+
+/// Takes an event from outside, on a path that the kind knows.
+///
+/// As without the path below; kind `http` knows none.
+#[utoipa::path(
+    post,
+    path = "/v1/connectors/{kind}/{name}/{*below}",
+    operation_id = "receive_event_below",
+    tag = "ingress",
+    params(
+        ("kind" = String, Path, description = "The connector's kind"),
+        ("name" = String, Path, description = "Its name"),
+        ("below" = String, Path, description = "The rest of the path, with its slashes"),
+    ),
+    request_body(content = Value, description = "What the kind takes"),
+    responses(
+        (status = 200, description = "The event is durable: its run", body = RunView,
+            headers(("Kheish-Receipt" = String, description = "`accepted`, or `duplicate` for one that was accepted before"))),
+        OtherAnswers,
+    )
+)]
+async fn receive_below(
+    ingress: State<Ingress>,
+    path: Result<Path<Vec<String>>, PathRejection>,
+    uri: OriginalUri,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    receive(ingress, path, uri, request).await
+}
+
+/// A request that is whole, and whose head has passed.
+struct Admitted {
+    parts: Parts,
+    head: Head,
+    target: String,
+    bytes: bytes::Bytes,
+    now_ms: i64,
+}
+
+/// Looks at the head, and only then reads the body.
+async fn admit(ingress: &Ingress, route: &Route, uri: &Uri, request: HttpRequest) -> Result<Admitted, Problem> {
+    let target = uri.path_and_query().map_or("/", |target| target.as_str());
     let (parts, body) = request.into_parts();
-    check_method(&route, &parts.method)?;
+    check_method(route, &parts.method)?;
     let now_ms = ingress.clock.now_ms();
     let head = route.verifier.check_head(parts.method.as_str(), target, &parts.headers, now_ms).map_err(denied)?;
     let bytes = read(ingress, &parts.headers, body).await?;
-    let authenticated_by = route.verifier.check_body(&head, &bytes).map_err(denied)?;
+    Ok(Admitted { target: target.to_owned(), parts, head, bytes, now_ms })
+}
+
+/// The first event's run is named now, so that all that follows can be found by it. Not before: runs are listed in the order
+/// of their ids, and a body may take its time.
+async fn take_in(ingress: &Ingress, route: &Route, admitted: Admitted) -> Result<HttpResponse, Problem> {
+    let run = ingress.clock.run_id();
+    let span = trace::ingress(&route.rules.connector.kind, run);
+    let answer = process((ingress, run), route, admitted).instrument(span.clone()).await;
+    if answer.as_ref().is_err_and(|problem| problem.status().is_server_error()) {
+        span.in_scope(trace::went_wrong);
+    }
+    answer
+}
+
+async fn process(
+    (ingress, run): (&Ingress, RunId),
+    route: &Route,
+    admitted: Admitted,
+) -> Result<HttpResponse, Problem> {
+    let Admitted { parts, head, target, bytes, now_ms } = admitted;
+    let id = &route.rules.connector;
+    let authenticated_by = trace::verify().in_scope(|| route.verifier.check_body(&head, &bytes)).map_err(denied)?;
     let call = Request {
         method: parts.method.as_str().to_owned(),
-        subpath: subpath(target).to_owned(),
-        target: target.to_owned(),
-        headers: plain_headers(&route, &parts.headers),
+        subpath: subpath(&target).to_owned(),
+        target,
+        headers: plain_headers(route, &parts.headers),
         body: bytes,
         received_at_ms: u64::try_from(now_ms).unwrap_or(0),
         authenticated_by,
     };
-    match route.plugin.receive(Arc::clone(&route.context), call).await.map_err(|fault| failed(&id, &fault))? {
-        Answer::Accept { events, effects, response } => accept(ingress, &route, events, effects, response).await,
-        Answer::Respond(response) => Ok(written(response)),
+    let called = Instant::now();
+    let answer = route.plugin.receive(Arc::clone(&route.context), call).instrument(trace::guest_call()).await;
+    route.counts.guest_calls.observe(called.elapsed().as_secs_f64());
+    match answer.map_err(|fault| failed(id, &fault))? {
+        Answer::Accept { events, effects, response } => accept((ingress, run), route, events, effects, response).await,
+        Answer::Respond(response) => {
+            counted::note_accepted(&route.counts, &[]);
+            Ok(written(response))
+        }
         Answer::Refuse(refusal) => Err(refused_by_plugin(refusal)),
     }
 }
@@ -142,7 +255,7 @@ fn plain_headers(route: &Route, headers: &HeaderMap) -> Vec<(String, String)> {
 }
 
 async fn accept(
-    ingress: &Ingress,
+    (ingress, run): (&Ingress, RunId),
     route: &Route,
     events: Vec<Event>,
     effects: Vec<Effect>,
@@ -150,11 +263,22 @@ async fn accept(
 ) -> Result<HttpResponse, Problem> {
     let id = &route.rules.connector;
     let mut entries = Vec::with_capacity(events.len());
-    for event in events {
-        check_targets(&event)?;
+    for mut event in events {
+        if route.rules.payload_reply_targets {
+            check_targets(&mut event, &*ingress.destinations).await?;
+        }
         entries.push(prepare(&route.rules, event, &ingress.clock).map_err(|fault| failed(id, &fault))?);
     }
-    let accepted = commit(ingress, route, entries, effects).await?;
+    if let Some(first) = entries.first_mut() {
+        first.run = run;
+    }
+    let accepted = commit(ingress, route, entries, effects).instrument(trace::commit()).await?;
+    counted::note_accepted(&route.counts, &accepted);
+    for one in &accepted {
+        if let Accepted::Duplicate(run) = one {
+            ingress.verdicts.note(id, Verdict::Duplicate, None, Some(*run));
+        }
+    }
     if let Some(response) = response {
         return Ok(written(response));
     }
@@ -169,11 +293,13 @@ async fn accept(
     })
 }
 
-fn check_targets(event: &Event) -> Result<(), Problem> {
+async fn check_targets(event: &mut Event, destinations: &dyn Destinations) -> Result<(), Problem> {
+    let mut checked = Vec::with_capacity(event.reply_targets.len());
     for target in &event.reply_targets {
-        targets::check_untrusted(target)
-            .map_err(|reason| Problem::bad_request(DOMAIN, "reply_target_invalid", reason))?;
+        let target = targets::check_untrusted(target, destinations).await;
+        checked.push(target.map_err(|error| answer::target_refused(DOMAIN, &error))?);
     }
+    event.reply_targets = targets::distinct(checked);
     Ok(())
 }
 
@@ -208,7 +334,7 @@ fn refused(id: &ConnectorId, refused: Refused) -> Problem {
             let code = format!("{}_ingress_rate_limited", id.kind);
             Problem::too_many_requests(DOMAIN, code, format!("connector `{id}` is {detail}"), wait_ms)
         }
-        Refused::Conflict => Problem::conflict(DOMAIN, "idempotency_conflict", detail),
+        Refused::Conflict => Problem::conflict(DOMAIN, CONFLICT, detail),
         Refused::UnknownSession(_) => Problem::conflict(DOMAIN, "session_not_found", detail),
         Refused::Unplaced(Unplaced::Conflict { .. }) => Problem::conflict(DOMAIN, "binding_conflict", detail),
         Refused::Unplaced(Unplaced::Unresolved) => Problem::bad_request(DOMAIN, "session_unresolved", detail),

@@ -8,6 +8,7 @@ use super::accept::{Entry, Key};
 use crate::{
     clock::Clock,
     connectors::Fault,
+    delivery::targets,
     model::{
         event::{Event, InputPart},
         ids::{ConnectorId, SessionId},
@@ -29,15 +30,14 @@ pub struct Rules {
     pub create_sessions: bool,
     /// Whether events may name targets: the operator's `allow_payload_reply_targets`. A plugin cannot grant it to itself.
     pub payload_reply_targets: bool,
-    /// Where outputs go when the event names no target.
+    /// Whether the connector sends too, so that an event can be answered where it came from.
+    pub delivers: bool,
+    /// Where outputs go when the event names no target and no route back.
     pub default_reply_targets: Vec<ReplyTarget>,
 }
 
 /// Makes one event ready.
 pub fn prepare(rules: &Rules, event: Event, clock: &Clock) -> Result<Entry, Fault> {
-    if event.reply_route.is_some() {
-        return Err(contract("gave a reply route, but this host delivers to `http` targets only"));
-    }
     if !event.reply_targets.is_empty() && !rules.payload_reply_targets {
         return Err(contract("named reply targets, but the connector's allow_payload_reply_targets is not true"));
     }
@@ -55,8 +55,12 @@ pub fn prepare(rules: &Rules, event: Event, clock: &Clock) -> Result<Entry, Faul
         add_ingress_metadata(&mut metadata, &rules.connector, text, &key.fingerprint);
     }
     add_event_facts(&mut metadata, event.occurred_at_ms, event.intent, event.relation);
-    let reply_targets =
-        if event.reply_targets.is_empty() { rules.default_reply_targets.clone() } else { event.reply_targets };
+    let own = event.reply_route.as_deref().map(|route| own_target(rules, route)).transpose()?;
+    let reply_targets = match own {
+        _ if !event.reply_targets.is_empty() => event.reply_targets,
+        Some(own) => vec![own],
+        None => rules.default_reply_targets.clone(),
+    };
     let request = RunRequest {
         source_plugin: rules.connector.kind.clone(),
         source_kind: event.source_kind,
@@ -66,6 +70,15 @@ pub fn prepare(rules: &Rules, event: Event, clock: &Clock) -> Result<Entry, Faul
         reply_targets,
     };
     Ok(Entry { run: clock.run_id(), key, placement, request, assets })
+}
+
+/// Back to where the event came from. The route is the plugin's own word to itself and is not checked by it again.
+fn own_target(rules: &Rules, route: &str) -> Result<ReplyTarget, Fault> {
+    if !rules.delivers {
+        return Err(contract("gave a reply route, but it does not export `delivery`"));
+    }
+    targets::of_route(&rules.connector, route)
+        .map_err(|reason| contract(&format!("gave a wrong reply route: {reason}")))
 }
 
 /// The first 16 bytes of SHA-256 over source and key; the length keeps the two apart.
@@ -174,6 +187,7 @@ mod tests {
             fixed_session: None,
             create_sessions: true,
             payload_reply_targets,
+            delivers: false,
             default_reply_targets: vec![target("https://operator.example/")],
         }
     }
@@ -209,5 +223,25 @@ mod tests {
         assert_eq!(allowed.request.reply_targets, [target("https://elsewhere.example/")]);
         let silent = prepare(&rules(false), event(Vec::new()), &clock).unwrap();
         assert_eq!(silent.request.reply_targets, [target("https://operator.example/")]);
+    }
+
+    #[test]
+    fn an_answer_goes_back_along_the_route_unless_the_event_names_targets() {
+        let clock = Clock::system();
+        let routed = |reply_targets, route: &str| Event { reply_route: Some(route.to_owned()), ..event(reply_targets) };
+        let delivering = Rules { delivers: true, ..rules(true) };
+        let own = prepare(&delivering, routed(Vec::new(), r#"{"room":7}"#), &clock).unwrap();
+        let address = r#"{"connector":"orders","room":7}"#.to_owned();
+        assert_eq!(own.request.reply_targets, [ReplyTarget { plugin: "http".to_owned(), address }]);
+        let chosen = vec![target("https://elsewhere.example/")];
+        let named = prepare(&delivering, routed(chosen.clone(), r#"{"room":7}"#), &clock).unwrap();
+        assert_eq!(named.request.reply_targets, chosen);
+        for route in ["{", "7", r#"{"connector":"other"}"#] {
+            assert!(
+                matches!(prepare(&delivering, routed(Vec::new(), route), &clock), Err(Fault::Contract(_))),
+                "{route}"
+            );
+        }
+        assert!(matches!(prepare(&rules(true), routed(Vec::new(), "{}"), &clock), Err(Fault::Contract(_))));
     }
 }

@@ -15,6 +15,7 @@ use crate::{
     secrets::SecretSet,
 };
 
+pub mod sign;
 mod template;
 
 use template::{Piece, Request};

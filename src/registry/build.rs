@@ -1,0 +1,152 @@
+//! A route made of a definition, or every rule that stands against it.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde_json::Value;
+use tokio::sync::Semaphore;
+
+use super::{
+    Surroundings,
+    definition::{Broken, Definition},
+    resolve::{self, Parts},
+    secret_fields::{SecretSource, Written},
+};
+use crate::{
+    connectors::{Context, Plugin},
+    ingress::{
+        prepare::Rules,
+        rate::RateLimit,
+        routes::{Route, Routes},
+        verify::Verifier,
+    },
+    model::ids::ConnectorId,
+    secrets::{Secret, SecretSet, mask},
+    vault::Vault,
+};
+
+/// What routes are built from.
+pub(super) struct Builder {
+    pub(super) routes: Arc<Routes>,
+    pub(super) vault: Vault,
+    pub(super) surroundings: Surroundings,
+}
+
+/// Secrets that are about to be stored, by name.
+pub(super) type Pending = BTreeMap<String, Secret>;
+
+/// What is taken for given although it is not there yet.
+#[derive(Default)]
+pub(super) struct Assumed {
+    pub(super) secrets: Pending,
+    pub(super) connectors: Vec<ConnectorId>,
+}
+
+impl Builder {
+    /// Builds a route, its reply targets unchecked. Rules are checked in steps, because each rests on the one before: the
+    /// fields and the values of secrets, then the plugin's own rules.
+    pub(super) async fn build(
+        &self,
+        definition: &Definition,
+        plugin: &Arc<dyn Plugin>,
+        pending: &Pending,
+    ) -> Result<Route, Vec<Broken>> {
+        let manifest = plugin.manifest();
+        let (parts, mut broken) = resolve::sort(&definition.fields, manifest);
+        let secrets = self.values(&parts, pending, &mut broken).await;
+        if !broken.is_empty() {
+            return Err(broken);
+        }
+        broken.extend(resolve::check_door(manifest, &parts.host, &secrets));
+        let configured: Vec<String> = secrets.keys().cloned().collect();
+        match plugin.check_settings(&parts.settings, &configured).await {
+            Ok(own) => broken.extend(own.into_iter().map(Broken::whole)),
+            Err(fault) => broken.push(Broken::whole(format!("the plugin could not check it: {fault}"))),
+        }
+        if broken.is_empty() { Ok(self.route(definition, plugin, parts, secrets)) } else { Err(broken) }
+    }
+
+    async fn values(&self, parts: &Parts, pending: &Pending, broken: &mut Vec<Broken>) -> SecretSet {
+        let mut secrets = SecretSet::new();
+        for (slot, written) in &parts.secrets {
+            match self.value(written, pending).await {
+                Ok(secret) if is_blank(&secret) => {
+                    let detail = "the secret is blank: give one, or leave the field out";
+                    broken.push(Broken::field(&written.field, detail));
+                }
+                Ok(secret) => {
+                    mask::remember(&secret);
+                    secrets.insert(slot.clone(), secret);
+                }
+                Err(wrong) => broken.push(wrong),
+            }
+        }
+        secrets
+    }
+
+    async fn value(&self, written: &Written, pending: &Pending) -> Result<Secret, Broken> {
+        let wrong = |detail: String| Broken::field(&written.field, detail);
+        match &written.source {
+            SecretSource::Inline(secret) => Ok(secret.clone()),
+            SecretSource::Env(name) => std::env::var(name)
+                .map(Secret::new)
+                .map_err(|_| wrong(format!("the environment variable `{name}` is not set"))),
+            SecretSource::Reference(name) => match pending.get(name) {
+                Some(secret) => Ok(secret.clone()),
+                None => match self.vault.get(name).await {
+                    Ok(Some(secret)) => Ok(secret),
+                    Ok(None) => {
+                        let detail = format!("there is no secret `{name}`: store it first");
+                        Err(Broken { missing_secret: true, ..wrong(detail) })
+                    }
+                    Err(error) => Err(wrong(format!("secret `{name}` cannot be read: {error}"))),
+                },
+            },
+        }
+    }
+
+    fn route(&self, definition: &Definition, plugin: &Arc<dyn Plugin>, parts: Parts, secrets: SecretSet) -> Route {
+        let Parts { host, settings, .. } = parts;
+        let id = &definition.id;
+        let manifest = plugin.manifest();
+        let per_second = host.ingress_events_per_second.unwrap_or(manifest.ingress.events_per_second);
+        // A change alters neither what has been spent nor who is in flight.
+        let former = self.routes.find(id);
+        let rate =
+            former.as_ref().map(|former| Arc::clone(&former.rate)).filter(|rate| rate.per_second() == per_second);
+        let shared = &self.surroundings;
+        let (permits, delivery_permits) = match &former {
+            Some(former) => (Arc::clone(&former.context.permits), Arc::clone(&former.context.delivery_permits)),
+            None => (places(shared.calls_per_connector), places(shared.deliveries_per_connector)),
+        };
+        Route {
+            verifier: Verifier::new(manifest, &settings, &secrets),
+            rules: Rules {
+                connector: id.clone(),
+                fixed_session: host.fixed_session,
+                create_sessions: host.create_sessions,
+                payload_reply_targets: settings.get("allow_payload_reply_targets") == Some(&Value::Bool(true)),
+                delivers: plugin.delivers(),
+                default_reply_targets: host.default_reply_targets,
+            },
+            counts: shared.metrics.for_kind(&id.kind),
+            rate: rate.unwrap_or_else(|| Arc::new(RateLimit::new(per_second))),
+            context: Arc::new(Context {
+                connector: id.clone(),
+                settings: settings.to_string(),
+                secrets,
+                key_value: Arc::clone(&shared.key_value),
+                permits,
+                delivery_permits,
+            }),
+            plugin: Arc::clone(plugin),
+        }
+    }
+}
+
+fn places(count: usize) -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(count.max(1)))
+}
+
+fn is_blank(secret: &Secret) -> bool {
+    secret.expose().trim_ascii().is_empty()
+}

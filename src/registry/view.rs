@@ -1,0 +1,168 @@
+//! How connectors show to operators (contract section 2.7): every field but the values of secrets, and how they fare.
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::{
+    Connectors,
+    definition::Source,
+    entry::{Entry, State},
+    secret_fields,
+};
+use crate::{
+    connectors::manifest::{HOST_FIELDS, Manifest},
+    wire::problem::FieldError,
+};
+
+/// A connector.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Connector)]
+pub struct ConnectorView {
+    /// Its kind.
+    kind: String,
+    /// Its name.
+    name: String,
+    /// Whether the connectors file or the API made it.
+    source: Source,
+    /// Grows with each change.
+    revision: i64,
+    /// Its fields as they were written; a secret slot shows `{configured, source, env?, secret_ref?}`.
+    #[serde(flatten)]
+    #[schema(value_type = std::collections::BTreeMap<String, Value>)]
+    fields: Map<String, Value>,
+    /// What is wanted, what serves, and what is wrong.
+    status: StatusView,
+}
+
+/// How a connector fares.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = ConnectorStatus)]
+pub struct StatusView {
+    /// In a word.
+    state: State,
+    /// What is wanted.
+    desired: DesiredView,
+    /// What serves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    running: Option<RunningView>,
+    /// Why what serves is not what is wanted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    last_error: Option<ErrorView>,
+}
+
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = DesiredConnector)]
+struct DesiredView {
+    revision: i64,
+    /// The plugin that provides the kind now; absent when none does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    plugin_digest: Option<String>,
+}
+
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = RunningConnector)]
+struct RunningView {
+    revision: i64,
+    plugin_digest: String,
+    since_ms: i64,
+}
+
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = ConnectorFailure)]
+struct ErrorView {
+    at_ms: i64,
+    errors: Vec<FieldError>,
+}
+
+/// A connector at a glance, for the daemon's status.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = ConnectorGlance)]
+pub struct Glance {
+    kind: String,
+    name: String,
+    source: Source,
+    state: State,
+    /// Whether anybody may call it.
+    open: bool,
+    /// The code that serves; absent when nothing does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    plugin_digest: Option<String>,
+}
+
+impl Connectors {
+    /// A connector at a glance.
+    pub fn glance(&self, entry: &Entry) -> Glance {
+        let id = &entry.definition.id;
+        Glance {
+            kind: id.kind.clone(),
+            name: id.name.clone(),
+            source: entry.definition.source,
+            state: entry.state(),
+            open: self.routes().find(id).is_some_and(|route| route.verifier.is_open()),
+            plugin_digest: entry.running.as_ref().map(|running| running.plugin_digest.clone()),
+        }
+    }
+
+    /// A connector as operators see it.
+    pub fn view(&self, entry: &Entry) -> ConnectorView {
+        let definition = &entry.definition;
+        let plugin = self.kinds().plugin(&definition.id.kind);
+        let fields = match (&plugin, definition.source) {
+            (Some(plugin), _) => redacted(&definition.fields, plugin.manifest()),
+            // What is stored holds no value. What a file holds is unknown while nobody says which fields are secrets.
+            (None, Source::Daemon) => definition.fields.clone(),
+            (None, Source::File) => host_fields_only(&definition.fields),
+        };
+        let status = StatusView {
+            state: entry.state(),
+            desired: DesiredView {
+                revision: definition.revision,
+                plugin_digest: plugin.map(|plugin| plugin.digest().to_owned()),
+            },
+            running: entry.running.as_ref().map(|running| RunningView {
+                revision: running.revision,
+                plugin_digest: running.plugin_digest.clone(),
+                since_ms: running.since_ms,
+            }),
+            last_error: entry.last_error.as_ref().map(|failure| ErrorView {
+                at_ms: failure.at_ms,
+                errors: failure
+                    .broken
+                    .iter()
+                    .map(|broken| FieldError { pointer: broken.pointer.clone(), detail: broken.detail.clone() })
+                    .collect(),
+            }),
+        };
+        let id = &definition.id;
+        ConnectorView {
+            kind: id.kind.clone(),
+            name: id.name.clone(),
+            source: definition.source,
+            revision: definition.revision,
+            fields,
+            status,
+        }
+    }
+}
+
+fn redacted(fields: &Map<String, Value>, manifest: &Manifest) -> Map<String, Value> {
+    let mut shown = fields.clone();
+    for slot in manifest.secrets.keys() {
+        // What breaks the rules is not shown either.
+        let view = match secret_fields::take(&mut shown, slot) {
+            Ok(written) => secret_fields::redacted(written.as_ref()),
+            Err(_) => json!({ "configured": false }),
+        };
+        shown.insert(slot.clone(), view);
+    }
+    shown
+}
+
+fn host_fields_only(fields: &Map<String, Value>) -> Map<String, Value> {
+    let known = fields.iter().filter(|(name, _)| HOST_FIELDS.contains(&name.as_str()));
+    known.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
