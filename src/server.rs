@@ -1,9 +1,9 @@
 //! The HTTP server: bounded connections, bounded heads, and an end that lets answers in progress out.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::Router;
-use hyper::server::conn::http1;
+use axum::{Router, extract::Request};
+use hyper::{body::Incoming, server::conn::http1, service::Service};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
@@ -31,8 +31,8 @@ pub async fn serve(listener: TcpListener, router: Router, settings: &ServerSetti
         .pipeline_flush(true);
     loop {
         // The place comes first: a connection that cannot be served stays in the system's queue.
-        let Some((stream, place)) = next(&listener, &places, &stop).await else { break };
-        let service = TowerToHyperService::new(router.clone());
+        let Some((stream, peer, place)) = next(&listener, &places, &stop).await else { break };
+        let service = WithPeer { peer, inner: TowerToHyperService::new(router.clone()) };
         let connection = graceful.watch(protocol.serve_connection(TokioIo::new(stream), service));
         tokio::spawn(async move {
             // Broken connections are the peer's business.
@@ -51,15 +51,15 @@ async fn next(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
     stop: &CancellationToken,
-) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
     let accept = async {
         let place = Arc::clone(places).acquire_owned().await.ok()?;
         loop {
             match listener.accept().await {
-                Ok((stream, _)) => {
+                Ok((stream, peer)) => {
                     // Small answers leave at once.
                     stream.set_nodelay(true).ok();
-                    return Some((stream, place));
+                    return Some((stream, peer, place));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted: {error}");
@@ -71,5 +71,23 @@ async fn next(
     tokio::select! {
         connection = accept => connection,
         () = stop.cancelled() => None,
+    }
+}
+
+/// Gives each request the address of its connection's other end, as an extension of type [`SocketAddr`]. What a header
+/// says about where a request comes from is the sender's to write, and nobody asks it.
+struct WithPeer {
+    peer: SocketAddr,
+    inner: TowerToHyperService<Router>,
+}
+
+impl Service<Request<Incoming>> for WithPeer {
+    type Response = <TowerToHyperService<Router> as Service<Request<Incoming>>>::Response;
+    type Error = <TowerToHyperService<Router> as Service<Request<Incoming>>>::Error;
+    type Future = <TowerToHyperService<Router> as Service<Request<Incoming>>>::Future;
+
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        request.extensions_mut().insert(self.peer);
+        self.inner.call(request)
     }
 }

@@ -18,9 +18,6 @@ pub struct ServerSettings {
     pub body_read_timeout_ms: u64,
     /// How long requests, runs and deliveries in progress may take to end after a signal, in milliseconds.
     pub shutdown_grace_ms: u64,
-    /// The environment variable with the control plane's admin token (contract section 1.1). Without a token the
-    /// daemon listens on loopback addresses only.
-    pub admin_token_env: String,
 }
 
 impl Default for ServerSettings {
@@ -32,7 +29,6 @@ impl Default for ServerSettings {
             header_read_timeout_ms: 30_000,
             body_read_timeout_ms: 15_000,
             shutdown_grace_ms: 10_000,
-            admin_token_env: "KHEISH_DAEMON_ADMIN_TOKEN".to_owned(),
         }
     }
 }

@@ -1,0 +1,190 @@
+//! Which paths belong to whom, and what a request on the control plane needs.
+//!
+//! Paths are compared as they were sent, segment by segment, as the router does: nothing is decoded first, so an escaped
+//! slash cannot turn one path into another between here and there.
+
+use axum::http::Method;
+
+/// Whose path it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Zone {
+    /// The operator's and the workers', and everything below `/v1` that no route has.
+    Control,
+    /// Open to anybody.
+    Probe,
+    /// Connectors, which verify callers themselves, and paths that mean nothing.
+    Elsewhere,
+}
+
+/// The least that a token must be good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Needs {
+    /// Either token.
+    ReadOnly,
+    /// The admin token.
+    Admin,
+}
+
+/// What the read-only token may GET. `*` is one segment, `**` one or more.
+const READ_ONLY: [&str; 18] = [
+    "/metrics",
+    "/v1/deliveries",
+    "/v1/deliveries/*",
+    "/v1/events/stream",
+    "/v1/openapi.json",
+    "/v1/plugins",
+    "/v1/runs",
+    "/v1/runs/*",
+    "/v1/runs/*/stream",
+    "/v1/runtime/connectors",
+    "/v1/runtime/connectors/*/*",
+    "/v1/runtime/kinds",
+    "/v1/runtime/kinds/**",
+    "/v1/sessions",
+    "/v1/sessions/*",
+    "/v1/sessions/*/reply-targets",
+    "/v1/sessions/*/stream",
+    "/v1/status",
+];
+
+/// What workers POST many times a second: too much for the audit file, and each is a row of a run already.
+const OF_WORKERS: [&str; 5] =
+    ["/v1/runs/claim", "/v1/runs/*/heartbeat", "/v1/runs/*/outputs", "/v1/runs/*/finish", "/v1/runs/*/fail"];
+
+/// Whose path it is.
+pub(super) fn zone(path: &str) -> Zone {
+    if path == "/healthz" || path == "/readyz" {
+        return Zone::Probe;
+    }
+    let mut segments = segments(path);
+    match (segments.next(), segments.next(), segments.next()) {
+        (Some("v1"), Some("connectors"), Some(_)) => Zone::Elsewhere,
+        (Some("v1" | "metrics"), ..) => Zone::Control,
+        _ => Zone::Elsewhere,
+    }
+}
+
+/// What a request on the control plane needs. A path that is not listed needs the admin token, also when no route has it.
+pub(super) fn needs(method: &Method, path: &str) -> Needs {
+    let listed = !changes_something(method) && READ_ONLY.iter().any(|pattern| matches(pattern, path));
+    if listed { Needs::ReadOnly } else { Needs::Admin }
+}
+
+/// Whether a request that was let in is a row in the audit file.
+pub(super) fn is_audited(method: &Method, path: &str) -> bool {
+    let of_worker = method == Method::POST && OF_WORKERS.iter().any(|pattern| matches(pattern, path));
+    changes_something(method) && !of_worker
+}
+
+fn changes_something(method: &Method) -> bool {
+    ![Method::GET, Method::HEAD, Method::OPTIONS].contains(method)
+}
+
+fn segments(path: &str) -> impl Iterator<Item = &str> {
+    path.strip_prefix('/').into_iter().flat_map(|rest| rest.split('/'))
+}
+
+fn matches(pattern: &str, path: &str) -> bool {
+    let (mut wanted, mut given) = (segments(pattern), segments(path));
+    loop {
+        match (wanted.next(), given.next()) {
+            (None, None) => return true,
+            (Some("*"), Some(segment)) if is_plain(segment) => {}
+            (Some("**"), Some(segment)) => return is_plain(segment) && given.all(is_plain),
+            (Some(literal), Some(segment)) if literal == segment => {}
+            _ => return false,
+        }
+    }
+}
+
+/// Whether a segment stays one segment, and goes nowhere, whoever decodes it.
+fn is_plain(segment: &str) -> bool {
+    let decoded = segment.to_ascii_lowercase().replace("%2e", ".");
+    let hidden = ["%2f", "%5c", "%25", "%00", "\\"];
+    !["", ".", ".."].contains(&decoded.as_str()) && !hidden.iter().any(|part| decoded.contains(part))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn each_path_has_one_owner() {
+        for path in ["/v1", "/v1/", "/v1/status", "/v1/nowhere/at/all", "/v1/connectors", "/metrics", "/metrics/x"] {
+            assert_eq!(zone(path), Zone::Control, "{path}");
+        }
+        for path in ["/v1/connectors/http/orders", "/v1/connectors/http/orders/below", "/v1/connectors/", "/", "", "*"]
+        {
+            assert_eq!(zone(path), Zone::Elsewhere, "{path}");
+        }
+        assert_eq!((zone("/healthz"), zone("/readyz")), (Zone::Probe, Zone::Probe));
+        assert_eq!((zone("/healthz/x"), zone("/v1connectors/a/b")), (Zone::Elsewhere, Zone::Elsewhere));
+    }
+
+    #[test]
+    fn what_is_listed_is_for_reading_and_nothing_near_it() {
+        for pattern in READ_ONLY {
+            let path = pattern.replace("**", "a/b").replace('*', "a");
+            for method in [Method::GET, Method::HEAD, Method::OPTIONS] {
+                assert_eq!(needs(&method, &path), Needs::ReadOnly, "{method} {path}");
+            }
+            for method in [Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::TRACE] {
+                assert_eq!(needs(&method, &path), Needs::Admin, "{method} {path}");
+            }
+            for near in [format!("{path}/"), format!("/{path}"), format!("{path}/raw/more/x"), path.to_uppercase()] {
+                let below_kinds = near.starts_with("/v1/runtime/kinds/") && !near.ends_with('/');
+                assert_eq!(needs(&Method::GET, &near) == Needs::Admin, !below_kinds, "{near}");
+            }
+        }
+    }
+
+    #[test]
+    fn escapes_and_dots_do_not_reach_further() {
+        for path in [
+            "/v1/runs/..",
+            "/v1/runs/%2e%2E",
+            "/v1/runs/a%2fb",
+            "/v1/runs/a%5Cb",
+            "/v1/runs/a%252fb",
+            "/v1/runs//stream",
+            "/v1/runtime/kinds/../secrets",
+            "/v1/runtime/kinds/x/%2e%2e/%2e%2e/secrets",
+            "/v1/runtime/connectors/http/..%2f..%2fsecrets",
+            "/v1/runtime/secrets",
+            "/v1/runtime/secrets/a",
+            "/v1/assets/a/raw",
+            "/v1//status",
+            "//v1/status",
+            "/v1/status%2f",
+        ] {
+            assert_eq!(needs(&Method::GET, path), Needs::Admin, "{path}");
+        }
+    }
+
+    #[test]
+    fn workers_calls_are_no_rows_and_other_changes_are() {
+        for path in
+            ["/v1/runs/claim", "/v1/runs/a/heartbeat", "/v1/runs/a/outputs", "/v1/runs/a/finish", "/v1/runs/a/fail"]
+        {
+            assert!(!is_audited(&Method::POST, path), "{path}");
+            assert!(is_audited(&Method::DELETE, path), "{path}");
+        }
+        assert!(is_audited(&Method::POST, "/v1/sessions"));
+        assert!(is_audited(&Method::POST, "/v1/runs/a%2fb/fail"));
+        assert!(!is_audited(&Method::GET, "/v1/sessions"));
+    }
+
+    proptest! {
+        #[test]
+        fn only_listed_shapes_are_for_reading(path in "(/(v1|runtime|secrets|kinds|runs|status|assets|a|raw|%2e|\\.\\.|a%2Fb|)){1,6}") {
+            if needs(&Method::GET, &path) == Needs::ReadOnly {
+                prop_assert!(!path.contains("secrets") || path.starts_with("/v1/runtime/kinds/") || path == "/v1/runs/secrets");
+                prop_assert!(!path.contains("assets") || path.starts_with("/v1/runtime/kinds/") || path == "/v1/runs/assets");
+                prop_assert!(!path.contains('%') && !path.contains(".."));
+                prop_assert!(path.starts_with("/v1/") && !path.contains("//"));
+            }
+        }
+    }
+}
