@@ -1,27 +1,43 @@
 //! The operator's and the workers' HTTP API: paths only. Connector ingress has routes of its own, in
 //! [`crate::ingress::http`].
 
-use std::sync::Arc;
-
-use axum::{
-    Router,
-    routing::{get, post},
+use std::{
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
 };
 
+use axum::{Extension, Router, middleware};
+use utoipa::openapi::OpenApi;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
 use crate::{
-    clock::Clock, connectors::registry::Registry, executor::ExecutorKind, ingress::routes::Routes, lifecycle::Phase,
-    queue::QueueSettings, store::Store, wire::problem,
+    clock::Clock,
+    egress::Egress,
+    executor::ExecutorKind,
+    lifecycle::Phase,
+    queue::QueueSettings,
+    registry::Connectors,
+    store::Store,
+    wire::problem::{self, Problem},
 };
 
 pub mod assets;
+pub mod auth;
+pub mod connectors;
 pub mod deliveries;
-pub mod guard;
+pub mod document;
+pub mod kinds;
+pub mod metrics;
 pub mod page;
 pub mod plugins;
 pub mod probes;
+pub mod queries;
+pub mod reply_targets;
 pub mod runs;
+pub mod secrets;
 pub mod sessions;
 pub mod status;
+pub mod stream;
 pub mod submit;
 pub mod work;
 
@@ -32,10 +48,12 @@ pub struct Api {
     pub store: Store,
     /// Time and ids.
     pub clock: Clock,
-    /// Kinds and plugin files.
-    pub registry: Arc<Registry>,
-    /// Configured connectors.
-    pub routes: Arc<Routes>,
+    /// Connectors, kinds and plugin files.
+    pub connectors: Arc<Connectors>,
+    /// Outbound HTTP, for test events.
+    pub egress: Arc<Egress>,
+    /// Where the daemon listens.
+    pub address: SocketAddr,
     /// Whether the daemon is stopping.
     pub phase: Phase,
     /// How runs are leased.
@@ -44,34 +62,81 @@ pub struct Api {
     pub executor: ExecutorKind,
     /// When the daemon started, in milliseconds since 1970.
     pub started_ms: i64,
+    /// Open event streams.
+    pub streams: Arc<stream::Streams>,
     /// How guest memory is allocated, for the status.
     pub allocation: String,
 }
 
-/// Every route of the API.
-pub fn router(api: Api, guard: guard::Guard) -> Router {
-    let control = Router::new()
-        .route("/v1/status", get(status::get))
-        .route("/v1/plugins", get(plugins::list))
-        .route("/v1/sessions", get(sessions::list).post(sessions::create))
-        .route("/v1/sessions/{id}", get(sessions::get))
-        .route("/v1/sessions/{id}/runs", post(submit::submit))
-        .route("/v1/runs", get(runs::list))
-        .route("/v1/runs/claim", post(work::claim))
-        .route("/v1/runs/{id}", get(runs::get))
-        .route("/v1/runs/{id}/heartbeat", post(work::heartbeat))
-        .route("/v1/runs/{id}/outputs", post(work::outputs))
-        .route("/v1/runs/{id}/finish", post(work::finish))
-        .route("/v1/runs/{id}/fail", post(work::fail))
-        .route("/v1/deliveries", get(deliveries::list))
-        .route("/v1/deliveries/{id}", get(deliveries::get))
-        .route("/v1/assets/{id}/raw", get(assets::raw))
+impl Api {
+    /// An address at which this process reaches itself.
+    fn own_address(&self) -> SocketAddr {
+        let mut own = self.address;
+        if own.ip().is_unspecified() {
+            own.set_ip(if own.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
+        }
+        own
+    }
+}
+
+/// A change goes on to its end when its caller hangs up: half of one would be durable and not in place.
+async fn to_its_end<T: Send + 'static>(change: impl Future<Output = T> + Send + 'static) -> Result<T, Problem> {
+    tokio::spawn(change).await.map_err(|error| {
+        tracing::error!(%error, "a change broke off: {error}");
+        Problem::internal("api")
+    })
+}
+
+/// The control plane, path by path. What is not registered here, with its handler's annotation, does not exist.
+fn control() -> OpenApiRouter<Api> {
+    OpenApiRouter::default()
+        .routes(routes!(document::get))
+        .routes(routes!(metrics::get))
+        .routes(routes!(status::get))
+        .routes(routes!(plugins::list))
+        .routes(routes!(kinds::list))
+        .routes(routes!(kinds::get))
+        .routes(routes!(connectors::list))
+        .routes(routes!(connectors::get, connectors::put, connectors::delete))
+        .routes(routes!(connectors::test::send))
+        .routes(routes!(secrets::list, secrets::put))
+        .routes(routes!(secrets::rotate_keys))
+        .routes(routes!(secrets::get, secrets::delete))
+        .routes(routes!(stream::all))
+        .routes(routes!(sessions::list, sessions::create))
+        .routes(routes!(sessions::get))
+        .routes(routes!(stream::of_session))
+        .routes(routes!(reply_targets::get, reply_targets::put, reply_targets::post, reply_targets::delete))
+        .routes(routes!(submit::submit))
+        .routes(routes!(runs::list))
+        .routes(routes!(work::claim))
+        .routes(routes!(runs::get))
+        .routes(routes!(stream::of_run))
+        .routes(routes!(work::heartbeat))
+        .routes(routes!(work::outputs))
+        .routes(routes!(work::finish))
+        .routes(routes!(work::fail))
+        .routes(routes!(deliveries::list))
+        .routes(routes!(deliveries::get))
+        .routes(routes!(assets::raw))
+}
+
+/// What everybody may ask.
+fn public() -> OpenApiRouter<Api> {
+    OpenApiRouter::default().routes(routes!(probes::healthz)).routes(routes!(probes::readyz))
+}
+
+/// Every route of the API, and the document of these and of the `ingress` routes. Who may use them is for [`auth::check`] to
+/// say, which stands around all of the daemon's routes.
+pub fn router(api: Api, ingress: OpenApi) -> Router {
+    let (control, control_document) = control().split_for_parts();
+    let (public, mut public_document) = public().split_for_parts();
+    public_document.merge(ingress);
+    let names = Arc::new(queries::Names::of(&control_document));
+    let document = document::Document::new(control_document, public_document);
+    let control = control
         .method_not_allowed_fallback(problem::method_not_allowed)
-        .layer(axum::middleware::from_fn_with_state(guard, guard::check));
-    Router::new()
-        .route("/healthz", get(probes::healthz))
-        .route("/readyz", get(probes::readyz))
-        .method_not_allowed_fallback(problem::method_not_allowed)
-        .merge(control)
-        .with_state(api)
+        .layer(Extension(document))
+        .layer(middleware::from_fn_with_state(names, queries::check));
+    public.method_not_allowed_fallback(problem::method_not_allowed).merge(control).with_state(api)
 }

@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use reqwest::{
-    Client, Request, Url,
+    Client, Method, Request, Url,
     dns::{Addrs, Name, Resolve, Resolving},
     redirect::Policy,
 };
@@ -85,8 +85,8 @@ impl Egress {
     }
 
     /// A request to build on; `reach` must be that of [`Self::send`].
-    pub fn post(&self, url: Url, reach: Reach) -> reqwest::RequestBuilder {
-        self.client(reach).post(url)
+    pub fn request(&self, method: Method, url: Url, reach: Reach) -> reqwest::RequestBuilder {
+        self.client(reach).request(method, url)
     }
 
     /// Sends a request and reads the beginning of the answer.

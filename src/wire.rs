@@ -1,6 +1,7 @@
 //! What goes over HTTP, the same on the public routes and on the control plane: problem documents, views, and extractors
 //! whose refusals are problem documents.
 
+pub mod body;
 pub mod extract;
 pub mod problem;
 pub mod view;

@@ -12,7 +12,20 @@ use crate::{
     wire::{extract, problem::Problem},
 };
 
-/// A file's bytes. Never rendered by a browser: the type is the sender's word.
+/// A file's bytes.
+///
+/// Never rendered by a browser: the type is the sender's word.
+#[utoipa::path(
+    get,
+    path = "/v1/assets/{id}/raw",
+    operation_id = "get_asset_bytes",
+    tag = "assets",
+    params(("id" = String, Path, description = "The asset's id")),
+    responses(
+        (status = 200, description = "The bytes, under the media type that their sender gave", content_type = "*/*"),
+        (status = 404, description = "asset_not_found"),
+    )
+)]
 pub async fn raw(State(api): State<Api>, extract::Path(id): extract::Path<String>) -> Result<Response, Problem> {
     let missing = || Problem::not_found("assets", "asset_not_found", format!("there is no asset `{id}`"));
     let (media_type, data) = assets::get(&api.store, &id).await?.ok_or_else(missing)?;

@@ -1,11 +1,12 @@
 //! `/v1/deliveries`: list and look at one.
 
-use axum::{Json, extract::State, response::Response};
+use axum::{Json, extract::State};
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::{
     Api,
-    page::PageQuery,
+    page::{List, PageQuery},
     runs::{parse, session_filter},
 };
 use crate::{
@@ -15,22 +16,37 @@ use crate::{
 };
 
 /// What narrows the list.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct ListQuery {
+    /// Only those of this session.
     session_id: Option<String>,
+    /// Only those of this run.
     run_id: Option<String>,
+    /// Only those that stand so.
+    #[param(inline, value_type = Option<DeliveryStatus>)]
     status: Option<String>,
-    limit: Option<i64>,
-    page: Option<bool>,
-    cursor: Option<String>,
 }
 
 /// Deliveries in the order in which they were made.
+#[utoipa::path(
+    get,
+    path = "/v1/deliveries",
+    operation_id = "list_deliveries",
+    tag = "deliveries",
+    params(ListQuery, PageQuery),
+    responses(
+        (status = 200, description = "The deliveries", body = List<DeliveryView>),
+        (status = 400, description = "invalid_limit, invalid_cursor, invalid_status, invalid_session_id"),
+        (status = 404, description = "run_not_found"),
+    )
+)]
 pub async fn list(
     State(api): State<Api>,
     extract::Query(query): extract::Query<ListQuery>,
-) -> Result<Response, Problem> {
-    let paging = PageQuery::new(query.limit, query.page, query.cursor).check()?;
+    extract::Query(page): extract::Query<PageQuery>,
+) -> Result<Json<List<DeliveryView>>, Problem> {
+    let paging = page.check()?;
     let filter = DeliveryFilter {
         run: query.run_id.as_deref().map(parse).transpose()?,
         session: query.session_id.as_deref().map(session_filter).transpose()?,
@@ -43,6 +59,17 @@ pub async fn list(
 }
 
 /// One delivery.
+#[utoipa::path(
+    get,
+    path = "/v1/deliveries/{id}",
+    operation_id = "get_delivery",
+    tag = "deliveries",
+    params(("id" = String, Path, description = "The delivery's id")),
+    responses(
+        (status = 200, description = "The delivery", body = DeliveryView),
+        (status = 404, description = "delivery_not_found"),
+    )
+)]
 pub async fn get(
     State(api): State<Api>,
     extract::Path(id): extract::Path<String>,

@@ -1,11 +1,17 @@
 //! Lists, whole or in pages (contract section 1.3): a bare array, or with `page=true` or `cursor` an object with the way on.
 
-use axum::{
-    Json,
-    response::{IntoResponse, Response},
-};
+use std::collections::BTreeMap;
+
+use axum::Json;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
+use utoipa::{
+    IntoParams, ToSchema,
+    openapi::{
+        Ref, RefOr,
+        schema::{ArrayItems, Schema},
+    },
+};
 
 use crate::{store::StoreError, wire::problem::Problem};
 
@@ -15,27 +21,67 @@ const DEFAULT_LIMIT: i64 = 50;
 const MAX_LIMIT: i64 = 100;
 
 /// What every list takes.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct PageQuery {
+    /// Items wanted, 50 when absent; more than 100 are cut to 100.
+    #[param(minimum = 1)]
     limit: Option<i64>,
+    /// Answers with a page rather than the bare list.
     page: Option<bool>,
+    /// Where the last page ended: its `next_cursor`. Implies `page`.
     cursor: Option<String>,
 }
 
-#[derive(Serialize)]
-struct Page<T> {
+/// A list, bare or as a page.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum List<T> {
+    /// Without `page` and `cursor`.
+    Bare(Vec<T>),
+    /// With one of them.
+    Page(Page<T>),
+}
+
+/// A part of a list, with the way on.
+#[derive(Serialize, ToSchema)]
+pub struct Page<T> {
     items: Vec<T>,
     pagination: Pagination,
 }
 
-#[derive(Serialize)]
-struct Pagination {
+/// Where a page stands in its list.
+#[derive(Serialize, ToSchema)]
+pub struct Pagination {
+    /// The most items of a page.
+    #[schema(minimum = 1, maximum = 100)]
     limit: i64,
+    /// Everything that matches, on all pages.
+    #[schema(minimum = 0)]
     total_count: i64,
     has_more: bool,
+    /// The `cursor` of the next page; absent on the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     next_cursor: Option<String>,
+    /// What the list is sorted by.
     order: &'static str,
+}
+
+/// Lets the schemas of lists and pages name their items' schema, which the derived ones repeat.
+pub fn refer_to_items(schemas: &mut BTreeMap<String, RefOr<Schema>>) {
+    for (name, schema) in schemas {
+        let of = |generic: &str| name.strip_prefix(generic).and_then(|rest| rest.strip_prefix('_'));
+        let Some(item) = of(&List::<()>::name()).or_else(|| of(&Page::<()>::name())) else { continue };
+        let items = match schema {
+            RefOr::T(Schema::OneOf(kinds)) => kinds.items.first_mut(),
+            RefOr::T(Schema::Object(page)) => page.properties.get_mut("items"),
+            _ => None,
+        };
+        if let Some(RefOr::T(Schema::Array(array))) = items {
+            array.items = ArrayItems::RefOrSchema(Box::new(Ref::from_schema_name(item).into()));
+        }
+    }
 }
 
 /// A checked [`PageQuery`].
@@ -49,9 +95,9 @@ pub struct Paging {
 }
 
 impl PageQuery {
-    /// The same from a query that has more in it.
-    pub fn new(limit: Option<i64>, page: Option<bool>, cursor: Option<String>) -> Self {
-        Self { limit, page, cursor }
+    /// Whether it asks for nothing.
+    pub fn is_plain(&self) -> bool {
+        self.limit.is_none() && self.page != Some(true) && self.cursor.is_none()
     }
 
     /// Checks limit and cursor.
@@ -85,22 +131,22 @@ impl Paging {
 
     /// Writes the list. `items` are what was read, with their sort keys; `total` counts everything, and is asked only for a
     /// page.
-    pub async fn answer<T: Serialize>(
+    pub async fn answer<T>(
         &self,
         mut items: Vec<(String, T)>,
         total: impl Future<Output = Result<i64, StoreError>>,
         order: &'static str,
-    ) -> Result<Response, Problem> {
+    ) -> Result<Json<List<T>>, Problem> {
         let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
         let has_more = items.len() > limit;
         items.truncate(limit);
         let next_cursor = items.last().filter(|_| has_more).map(|(key, _)| URL_SAFE_NO_PAD.encode(key));
         let items: Vec<T> = items.into_iter().map(|(_, item)| item).collect();
         if !self.paged {
-            return Ok(Json(items).into_response());
+            return Ok(Json(List::Bare(items)));
         }
         let pagination = Pagination { limit: self.limit, total_count: total.await?, has_more, next_cursor, order };
-        Ok(Json(Page { items, pagination }).into_response())
+        Ok(Json(List::Page(Page { items, pagination })))
     }
 }
 

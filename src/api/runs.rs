@@ -1,9 +1,13 @@
 //! `/v1/runs`: list and look at one.
 
-use axum::{Json, extract::State, response::Response};
+use axum::{Json, extract::State};
 use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
 
-use super::{Api, page::PageQuery};
+use super::{
+    Api,
+    page::{List, PageQuery},
+};
 use crate::{
     model::{
         ids::{RunId, SessionId},
@@ -14,21 +18,46 @@ use crate::{
 };
 
 /// What narrows the list.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct ListQuery {
+    /// Only those of this session.
     session_id: Option<String>,
+    /// Only those that stand so.
+    #[param(inline, value_type = Option<RunStatus>)]
     status: Option<String>,
+    /// Oldest first (`asc`, when absent), or newest first.
+    #[param(inline, value_type = Option<Order>)]
     order: Option<String>,
-    limit: Option<i64>,
-    page: Option<bool>,
-    cursor: Option<String>,
+}
+
+/// Which way a list goes.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub enum Order {
+    /// Oldest first.
+    Asc,
+    /// Newest first.
+    Desc,
 }
 
 /// Runs in the order of their submission, or against it.
+#[utoipa::path(
+    get,
+    path = "/v1/runs",
+    operation_id = "list_runs",
+    tag = "runs",
+    params(ListQuery, PageQuery),
+    responses(
+        (status = 200, description = "The runs", body = List<RunView>),
+        (status = 400, description = "invalid_limit, invalid_cursor, invalid_order, invalid_status, invalid_session_id"),
+    )
+)]
 pub async fn list(
     State(api): State<Api>,
     extract::Query(query): extract::Query<ListQuery>,
-) -> Result<Response, Problem> {
+    extract::Query(page): extract::Query<PageQuery>,
+) -> Result<Json<List<RunView>>, Problem> {
     let descending = match query.order.as_deref() {
         None | Some("asc") => false,
         Some("desc") => true,
@@ -40,7 +69,7 @@ pub async fn list(
             ));
         }
     };
-    let paging = PageQuery::new(query.limit, query.page, query.cursor).check()?;
+    let paging = page.check()?;
     let session = query.session_id.as_deref().map(session_filter).transpose()?;
     let status = query.status.as_deref().map(status_filter).transpose()?;
     let filter = RunFilter { session, status, beyond: paging.after_id()?, descending };
@@ -54,6 +83,17 @@ pub async fn list(
 }
 
 /// One run.
+#[utoipa::path(
+    get,
+    path = "/v1/runs/{id}",
+    operation_id = "get_run",
+    tag = "runs",
+    params(("id" = String, Path, description = "The run's id")),
+    responses(
+        (status = 200, description = "The run", body = RunView),
+        (status = 404, description = "run_not_found"),
+    )
+)]
 pub async fn get(State(api): State<Api>, extract::Path(id): extract::Path<String>) -> Result<Json<RunView>, Problem> {
     let run = runs::get(&api.store, parse(&id)?).await?.ok_or_else(|| not_found(&id))?;
     Ok(Json(RunView::load(&api.store, run).await?))

@@ -1,9 +1,13 @@
 //! `/v1/sessions`: list, make, look at one.
 
-use axum::{Json, extract::State, http::StatusCode, response::Response};
+use axum::{Json, extract::State, http::StatusCode};
 use serde::Deserialize;
+use utoipa::ToSchema;
 
-use super::{Api, page::PageQuery};
+use super::{
+    Api,
+    page::{List, PageQuery},
+};
 use crate::{
     model::ids::SessionId,
     store::{
@@ -14,17 +18,40 @@ use crate::{
 };
 
 /// Sessions in the order of their ids.
+#[utoipa::path(
+    get,
+    path = "/v1/sessions",
+    operation_id = "list_sessions",
+    tag = "sessions",
+    params(PageQuery),
+    responses(
+        (status = 200, description = "The sessions", body = List<SessionView>),
+        (status = 400, description = "invalid_limit, invalid_cursor"),
+    )
+)]
 pub async fn list(
     State(api): State<Api>,
     extract::Query(query): extract::Query<PageQuery>,
-) -> Result<Response, Problem> {
+) -> Result<Json<List<SessionView>>, Problem> {
     let paging = query.check()?;
     let found = sessions::list(&api.store, paging.after.as_deref(), paging.read()).await?;
-    let items = found.into_iter().map(|session| (session.id.as_str().to_owned(), SessionView::from(session))).collect();
+    let ids: Vec<String> = found.iter().map(|session| session.id.as_str().to_owned()).collect();
+    let items = ids.into_iter().zip(SessionView::load(&api.store, found).await?).collect();
     paging.answer(items, sessions::count(&api.store), "session_id_asc").await
 }
 
 /// One session.
+#[utoipa::path(
+    get,
+    path = "/v1/sessions/{id}",
+    operation_id = "get_session",
+    tag = "sessions",
+    params(("id" = String, Path, description = "The session's id")),
+    responses(
+        (status = 200, description = "The session", body = SessionView),
+        (status = 404, description = "session_not_found"),
+    )
+)]
 pub async fn get(
     State(api): State<Api>,
     extract::Path(id): extract::Path<String>,
@@ -32,17 +59,30 @@ pub async fn get(
     let missing = || not_found(&id);
     let parsed = SessionId::parse(&id).map_err(|_| missing())?;
     let session = sessions::get(&api.store, &parsed).await?.ok_or_else(missing)?;
-    Ok(Json(session.into()))
+    Ok(Json(SessionView::load(&api.store, vec![session]).await?.remove(0)))
 }
 
 /// What makes a session.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewSession {
+    /// Its id; one is made when absent.
+    #[schema(min_length = 1, max_length = 256)]
     session_id: Option<String>,
 }
 
-/// Makes a session; an existing id is reused (contract section 1.8).
+/// Makes a session; an existing id is reused.
+#[utoipa::path(
+    post,
+    path = "/v1/sessions",
+    operation_id = "create_session",
+    tag = "sessions",
+    request_body = NewSession,
+    responses(
+        (status = 201, description = "The session, new or as it was", body = SessionView),
+        (status = 400, description = "invalid_session_id"),
+    )
+)]
 pub async fn create(
     State(api): State<Api>,
     extract::Json(new): extract::Json<NewSession>,
@@ -54,7 +94,7 @@ pub async fn create(
     let id = id.map_err(|error| Problem::bad_request("sessions", "invalid_session_id", error.to_string()))?;
     api.store.write(Create { id: id.clone(), now_ms: api.clock.now_ms() }).await?;
     let session = sessions::get(&api.store, &id).await?.ok_or(StoreError::Damaged("a new session is not there"))?;
-    Ok((StatusCode::CREATED, Json(session.into())))
+    Ok((StatusCode::CREATED, Json(SessionView::load(&api.store, vec![session]).await?.remove(0))))
 }
 
 pub(super) fn not_found(id: &str) -> Problem {

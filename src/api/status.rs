@@ -1,43 +1,104 @@
 //! `/v1/status`: the daemon at a glance.
 
+use std::collections::BTreeMap;
+
 use axum::{Json, extract::State};
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::Api;
 use crate::{
+    connectors::kinds::PluginReport,
+    executor::ExecutorKind,
+    registry::{view::Glance, watch::FileReport},
     store::{deliveries, runs, sessions},
     wire::problem::Problem,
 };
 
-/// Counts and settings that an operator looks at first.
-pub async fn get(State(api): State<Api>) -> Result<Json<Value>, Problem> {
-    let now = api.clock.now_ms();
-    let mut run_counts = Map::new();
-    for (status, count) in runs::tally(&api.store).await? {
-        run_counts.insert(name(status), count.into());
-    }
-    let mut delivery_counts = Map::new();
-    for (status, count) in deliveries::tally(&api.store).await? {
-        delivery_counts.insert(name(status), count.into());
-    }
-    Ok(Json(json!({
-        "status": if api.phase.is_draining() { "draining" } else { "ready" },
-        "ready": !api.phase.is_draining(),
-        "version": env!("CARGO_PKG_VERSION"),
-        "process_id": std::process::id(),
-        "snapshot_at_ms": now,
-        "started_at_ms": api.started_ms,
-        "uptime_ms": now - api.started_ms,
-        "executor": api.executor,
-        "guests": { "allocation": api.allocation, "plugins": api.registry.plugins() },
-        "connectors": api.routes.views(),
-        "sessions": { "total": sessions::count(&api.store).await? },
-        "runs": run_counts,
-        "deliveries": delivery_counts,
-    })))
+/// The daemon at a glance.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Status)]
+pub struct StatusView {
+    status: Readiness,
+    /// Whether it takes work.
+    ready: bool,
+    version: &'static str,
+    process_id: u32,
+    snapshot_at_ms: i64,
+    started_at_ms: i64,
+    uptime_ms: i64,
+    executor: ExecutorKind,
+    guests: GuestsView,
+    connectors: Vec<Glance>,
+    /// How the connectors file fares; absent when there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    connectors_file: Option<FileReport>,
+    sessions: Total,
+    /// How many there are, by status.
+    runs: BTreeMap<String, i64>,
+    /// How many there are, by status.
+    deliveries: BTreeMap<String, i64>,
 }
 
-fn name(status: impl serde::Serialize) -> String {
+/// Whether the daemon takes work.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Readiness {
+    /// It does.
+    Ready,
+    /// It is stopping.
+    Draining,
+}
+
+/// The sandbox and what runs in it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Guests)]
+pub struct GuestsView {
+    /// How guest memory is allocated.
+    allocation: String,
+    plugins: Vec<PluginReport>,
+}
+
+/// How many there are.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Total {
+    total: i64,
+}
+
+/// Counts and settings that an operator looks at first.
+#[utoipa::path(
+    get,
+    path = "/v1/status",
+    operation_id = "get_status",
+    tag = "status",
+    responses((status = 200, description = "The daemon as it stands", body = StatusView))
+)]
+pub async fn get(State(api): State<Api>) -> Result<Json<StatusView>, Problem> {
+    let now = api.clock.now_ms();
+    let draining = api.phase.is_draining();
+    let run_counts = runs::tally(&api.store).await?;
+    let delivery_counts = deliveries::tally(&api.store).await?;
+    Ok(Json(StatusView {
+        status: if draining { Readiness::Draining } else { Readiness::Ready },
+        ready: !draining,
+        version: env!("CARGO_PKG_VERSION"),
+        process_id: std::process::id(),
+        snapshot_at_ms: now,
+        started_at_ms: api.started_ms,
+        uptime_ms: now - api.started_ms,
+        executor: api.executor,
+        guests: GuestsView { allocation: api.allocation.clone(), plugins: api.connectors.kinds().plugins() },
+        connectors: api.connectors.all().iter().map(|entry| api.connectors.glance(entry)).collect(),
+        connectors_file: api.connectors.file().map(|report| FileReport::clone(&report)),
+        sessions: Total { total: sessions::count(&api.store).await? },
+        runs: run_counts.into_iter().map(|(status, count)| (name(status), count)).collect(),
+        deliveries: delivery_counts.into_iter().map(|(status, count)| (name(status), count)).collect(),
+    }))
+}
+
+fn name(status: impl Serialize) -> String {
     match serde_json::to_value(status) {
         Ok(Value::String(name)) => name,
         _ => String::new(),

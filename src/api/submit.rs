@@ -9,12 +9,20 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Deserialize;
 use serde_json::{Map, Value, json, value::to_raw_value};
 use sha2::{Digest, Sha256};
+use tracing::Instrument as _;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{
+        RefOr,
+        schema::{AdditionalProperties, Array, Schema},
+    },
+};
 
 use super::{Api, sessions::not_found};
 use crate::{
     delivery::targets,
     ingress::{
-        accept::{Accept, Entry, Key, Refused},
+        accept::{API, Accept, Entry, Key, Refused},
         answer,
         prepare::{receipt_key, split_input},
     },
@@ -25,39 +33,88 @@ use crate::{
         target::ReplyTarget,
     },
     sessions::placement::Placement,
+    telemetry::trace,
     wire::{extract, problem::Problem, view::RunView},
 };
 
 /// The longest idempotency key, in bytes.
 const MAX_KEY_BYTES: usize = 512;
 
-/// What is submitted (contract section 1.8).
-#[derive(Debug, Deserialize, serde::Serialize)]
+/// What is submitted: text, or pieces.
+#[derive(Debug, Deserialize, serde::Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Submission {
+    /// Text. Either this or `input_items` is given.
     #[serde(default)]
     content: String,
     #[serde(default)]
+    #[schema(schema_with = input_items)]
     input_items: Vec<InputItem>,
+    /// `api` when absent.
     source_kind: Option<String>,
+    /// Who caused it.
     actor_id: Option<String>,
+    /// Whatever else there is to know.
     #[serde(default)]
+    #[schema(value_type = Object)]
     metadata: Map<String, Value>,
     #[serde(default)]
     reply_targets: Vec<ReplyTarget>,
+    /// The same key makes one run. The same as the header.
+    #[schema(max_length = 512)]
     idempotency_key: Option<String>,
 }
 
 /// One piece of content.
-#[derive(Debug, Deserialize, serde::Serialize)]
+#[derive(Debug, Deserialize, serde::Serialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 enum InputItem {
-    Text { text: String },
-    AssetReference { asset_id: String },
-    InlineAsset { file_name: String, media_type: Option<String>, content_base64: String },
+    Text {
+        text: String,
+    },
+    AssetReference {
+        asset_id: String,
+    },
+    InlineAsset {
+        file_name: String,
+        media_type: Option<String>,
+        #[schema(format = Byte)]
+        content_base64: String,
+    },
+}
+
+/// The pieces as they are read: none has a member that it does not know, which the derived schema leaves out.
+fn input_items() -> Array {
+    let mut item = InputItem::schema();
+    if let RefOr::T(Schema::OneOf(kinds)) = &mut item {
+        for kind in &mut kinds.items {
+            if let RefOr::T(Schema::Object(kind)) = kind {
+                kind.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
+            }
+        }
+    }
+    Array::new(item)
 }
 
 /// Makes a run, or finds the one that the same key made before.
+#[utoipa::path(
+    post,
+    path = "/v1/sessions/{id}/runs",
+    operation_id = "submit_run",
+    tag = "runs",
+    params(
+        ("id" = String, Path, description = "The session's id"),
+        ("Idempotency-Key" = Option<String>, Header, nullable = false, description = "The same key makes one run; at most 512 bytes"),
+    ),
+    request_body = Submission,
+    responses(
+        (status = 202, description = "The run", body = RunView),
+        (status = 400, description = "empty_content, conflicting_content, invalid_base64, invalid_idempotency_key, \
+            reply_target_invalid, asset_not_found"),
+        (status = 404, description = "session_not_found"),
+        (status = 409, description = "idempotency_conflict, binding_conflict"),
+    )
+)]
 pub async fn submit(
     State(api): State<Api>,
     extract::Path(session): extract::Path<String>,
@@ -67,18 +124,23 @@ pub async fn submit(
     let session = SessionId::parse(&session).map_err(|_| not_found(&session))?;
     // Taken out: the same key by the other way is the same submission.
     let key = idempotency_key(&headers, submission.idempotency_key.take().as_deref())?;
+    let mut checked = Vec::with_capacity(submission.reply_targets.len());
     for target in &submission.reply_targets {
-        targets::check(target).map_err(|reason| invalid("reply_target_invalid", reason))?;
+        let target = targets::check(target, &*api.connectors).await;
+        checked.push(target.map_err(|error| answer::target_refused("runs", &error))?);
     }
-    let entry = entry(&api, &session, key.as_deref(), submission)?;
+    let mut entry = entry(&api, &session, key.as_deref(), submission)?;
+    // The fingerprint is of what was submitted: how a plugin writes a route may change between two of the same.
+    entry.request.reply_targets = targets::distinct(checked);
+    let span = trace::submit(entry.run);
     let accept = Accept {
-        source: "api".to_owned(),
+        source: API.to_owned(),
         entries: vec![entry],
         effects: Vec::new(),
         rate: None,
         now_ms: api.clock.now_ms(),
     };
-    match api.store.write(accept).await? {
+    match api.store.write(accept).instrument(span).await? {
         Ok(accepted) => match answer::of_first(&api.store, accepted).await? {
             Some(view) => Ok((StatusCode::ACCEPTED, Json(view))),
             None => Err(not_found(session.as_str())),

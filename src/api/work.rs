@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use tracing::Instrument as _;
+use utoipa::ToSchema;
 
 use super::{
     Api,
@@ -15,16 +16,21 @@ use super::{
 };
 use crate::{
     executor::ExecutorKind,
-    model::{ids::RunId, output::Output, run::RunError},
+    model::{
+        ids::RunId,
+        output::Output,
+        run::{RunError, RunStatus},
+    },
     outputs::{
         append::{Append, Appended, MAX_OUTPUTS},
         finish::{End, Finish, Finished},
     },
     queue::{
-        claim::{Claim, ClaimedRun},
+        claim::{self, Claim, ClaimedRun},
         hold::{Heartbeat, Held},
     },
     store::runs::{self, Fence},
+    telemetry::trace,
     wire::{extract, problem::Problem, view::RunView},
 };
 
@@ -36,34 +42,61 @@ const MAX_WAIT_MS: u64 = 60_000;
 const MAX_RUNS: i64 = 64;
 
 /// Asks for work.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ClaimBody {
+    /// Who asks: at most 128 bytes without control characters.
+    #[schema(min_length = 1, max_length = 128)]
     worker_id: String,
+    /// 1 when absent.
+    #[schema(minimum = 1, maximum = 64)]
     max_runs: Option<i64>,
+    /// `queue.default_lease_ms` when absent.
+    #[schema(minimum = 100, maximum = 3_600_000)]
     lease_ms: Option<i64>,
+    /// 0 when absent.
+    #[schema(maximum = 60_000)]
     wait_ms: Option<u64>,
 }
 
+/// What a worker got.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Claimed {
+    runs: Vec<Leased>,
+}
+
 /// A run and the lease under which it was given.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = LeasedRun)]
 pub struct Leased {
     #[serde(flatten)]
     run: RunView,
     lease: Lease,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Lease {
+    /// The fence: every later call about the run names it.
     epoch: i64,
     expires_at_ms: i64,
 }
 
 /// Leases waiting runs; with `wait_ms` the answer is held back until there is one or the time is over.
+#[utoipa::path(
+    post,
+    path = "/v1/runs/claim",
+    operation_id = "claim_runs",
+    tag = "work",
+    request_body = ClaimBody,
+    responses(
+        (status = 200, description = "The runs; none when there is no work", body = Claimed),
+        (status = 409, description = "executor_not_claim"),
+    )
+)]
 pub async fn claim(
     State(api): State<Api>,
     extract::Json(body): extract::Json<ClaimBody>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Claimed>, Problem> {
     if api.executor != ExecutorKind::Claim {
         let detail = "this daemon performs runs itself: start it with --executor claim";
         return Err(Problem::conflict("runs", "executor_not_claim", detail));
@@ -85,9 +118,11 @@ pub async fn claim(
     let mut leased = Vec::with_capacity(claimed.len());
     for ClaimedRun { run, lease_until_ms } in claimed {
         let lease = Lease { epoch: run.epoch, expires_at_ms: lease_until_ms };
-        leased.push(Leased { run: RunView::load(&api.store, run).await?, lease });
+        claim::count_start(&api.store, &run);
+        let span = trace::claim(run.id);
+        leased.push(Leased { run: RunView::load(&api.store, run).instrument(span).await?, lease });
     }
-    Ok(Json(json!({ "runs": leased })))
+    Ok(Json(Claimed { runs: leased }))
 }
 
 async fn claim_within(api: &Api, mut claim: Claim, wait_ms: u64) -> Result<Vec<ClaimedRun>, Problem> {
@@ -113,51 +148,91 @@ async fn claim_within(api: &Api, mut claim: Claim, wait_ms: u64) -> Result<Vec<C
 }
 
 /// Keeps a lease.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HeartbeatBody {
     epoch: i64,
+    /// `queue.default_lease_ms` when absent.
+    #[schema(minimum = 100, maximum = 3_600_000)]
     lease_ms: Option<i64>,
 }
 
+/// How long a lease holds.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Kept {
+    expires_at_ms: i64,
+}
+
 /// Moves the end of the lease.
+#[utoipa::path(
+    post,
+    path = "/v1/runs/{id}/heartbeat",
+    operation_id = "keep_run",
+    tag = "work",
+    params(("id" = String, Path, description = "The run's id")),
+    request_body = HeartbeatBody,
+    responses(
+        (status = 200, description = "The lease holds", body = Kept),
+        (status = 404, description = "run_not_found"),
+        (status = 409, description = "lease_lost"),
+    )
+)]
 pub async fn heartbeat(
     State(api): State<Api>,
     extract::Path(id): extract::Path<String>,
     extract::Json(body): extract::Json<HeartbeatBody>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Kept>, Problem> {
     let fence = fence(&api, &id, body.epoch).await?;
     let until_ms = api.clock.now_ms() + lease_ms(&api, body.lease_ms)?;
     match api.store.write(Heartbeat { fence, until_ms }).await? {
-        Held::Until(expires_at_ms) => Ok(Json(json!({ "expires_at_ms": expires_at_ms }))),
-        Held::Lost => Err(lost(&id, body.epoch)),
+        Held::Until(expires_at_ms) => Ok(Json(Kept { expires_at_ms })),
+        Held::Lost => Err(lost(&api, &id, body.epoch)),
     }
 }
 
 /// Says something before the end.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OutputsBody {
     epoch: i64,
     outputs: Vec<Output>,
 }
 
+/// How many outputs the run has now.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Stored {
+    outputs: i64,
+}
+
 /// Stores outputs; they are delivered when the run ends well.
+#[utoipa::path(
+    post,
+    path = "/v1/runs/{id}/outputs",
+    operation_id = "say_outputs",
+    tag = "work",
+    params(("id" = String, Path, description = "The run's id")),
+    request_body = OutputsBody,
+    responses(
+        (status = 200, description = "They are stored", body = Stored),
+        (status = 404, description = "run_not_found"),
+        (status = 409, description = "lease_lost, too_many_outputs"),
+    )
+)]
 pub async fn outputs(
     State(api): State<Api>,
     extract::Path(id): extract::Path<String>,
     extract::Json(body): extract::Json<OutputsBody>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Stored>, Problem> {
     let fence = fence(&api, &id, body.epoch).await?;
     match api.store.write(Append { fence, outputs: body.outputs, now_ms: api.clock.now_ms() }).await? {
-        Appended::Total(total) => Ok(Json(json!({ "outputs": total }))),
-        Appended::Lost => Err(lost(&id, body.epoch)),
+        Appended::Total(total) => Ok(Json(Stored { outputs: total })),
+        Appended::Lost => Err(lost(&api, &id, body.epoch)),
         Appended::TooMany => Err(too_many()),
     }
 }
 
 /// Ends a run well.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FinishBody {
     epoch: i64,
@@ -166,6 +241,19 @@ pub struct FinishBody {
 }
 
 /// Completes the run. The same call again changes nothing and answers the same.
+#[utoipa::path(
+    post,
+    path = "/v1/runs/{id}/finish",
+    operation_id = "finish_run",
+    tag = "work",
+    params(("id" = String, Path, description = "The run's id")),
+    request_body = FinishBody,
+    responses(
+        (status = 200, description = "The run, completed", body = RunView),
+        (status = 404, description = "run_not_found"),
+        (status = 409, description = "lease_lost, too_many_outputs"),
+    )
+)]
 pub async fn finish(
     State(api): State<Api>,
     extract::Path(id): extract::Path<String>,
@@ -175,17 +263,34 @@ pub async fn finish(
 }
 
 /// Ends a run badly.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FailBody {
     epoch: i64,
+    /// Stable, for programs.
+    #[schema(pattern = "^[a-z0-9_]{1,64}$")]
     code: String,
+    /// A sentence, for people; what is beyond 2,000 characters is dropped.
     reason: String,
+    /// Puts the run back rather than failing it.
     #[serde(default)]
     retry: bool,
 }
 
 /// Fails the run, or puts it back to the front of its session. The last attempt that the settings allow always fails.
+#[utoipa::path(
+    post,
+    path = "/v1/runs/{id}/fail",
+    operation_id = "fail_run",
+    tag = "work",
+    params(("id" = String, Path, description = "The run's id")),
+    request_body = FailBody,
+    responses(
+        (status = 200, description = "The run, failed or queued again", body = RunView),
+        (status = 404, description = "run_not_found"),
+        (status = 409, description = "lease_lost"),
+    )
+)]
 pub async fn fail(
     State(api): State<Api>,
     extract::Path(id): extract::Path<String>,
@@ -202,13 +307,19 @@ pub async fn fail(
 }
 
 async fn end(api: &Api, id: &str, epoch: i64, end: End) -> Result<Json<RunView>, Problem> {
-    let fence = fence(api, id, epoch).await?;
-    match api.store.write(Finish { fence, end, clock: api.clock.clone() }).await? {
+    let before = runs::get(&api.store, parse(id)?).await?.ok_or_else(|| not_found(id))?;
+    let (fence, outcome) = (Fence { run: before.id, epoch }, end.outcome());
+    let finish = api.store.write(Finish { fence, end, clock: api.clock.clone() });
+    match finish.instrument(trace::finish(before.id)).await? {
         Finished::Done(run) => {
+            // The same call again changes nothing.
+            if before.status == RunStatus::Running {
+                api.store.metrics().runs.add(outcome);
+            }
             let run = runs::get(&api.store, run).await?.ok_or_else(|| not_found(id))?;
             Ok(Json(RunView::load(&api.store, run).await?))
         }
-        Finished::Lost => Err(lost(id, epoch)),
+        Finished::Lost => Err(lost(api, id, epoch)),
         Finished::TooMany => Err(too_many()),
     }
 }
@@ -225,7 +336,8 @@ fn lease_ms(api: &Api, asked: Option<i64>) -> Result<i64, Problem> {
     if LEASE_MS.contains(&lease_ms) { Ok(lease_ms) } else { Err(invalid("lease_ms", "100 to 3600000")) }
 }
 
-fn lost(id: &str, epoch: i64) -> Problem {
+fn lost(api: &Api, id: &str, epoch: i64) -> Problem {
+    api.store.metrics().fenced_writes.inc();
     let detail =
         format!("the lease of `{id}` at epoch {epoch} is over: drop the work, the run has ended or is somebody else's");
     Problem::conflict("runs", "lease_lost", detail)

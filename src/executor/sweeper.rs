@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::Clock,
+    metrics::label::RunOutcome,
     queue::{
         QueueSettings,
         rescue::{Rescue, SWEEP_LIMIT},
@@ -37,6 +38,9 @@ pub async fn run(
         }
         if rescued.requeued + rescued.failed > 0 {
             let (requeued, failed) = (rescued.requeued, rescued.failed);
+            store.metrics().leases_lost.inc_by((requeued + failed) as u64);
+            store.metrics().runs.add_many(RunOutcome::Requeued, requeued as u64);
+            store.metrics().runs.add_many(RunOutcome::Failed, failed as u64);
             tracing::warn!(
                 requeued,
                 failed,

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use super::Executor;
 use crate::{
@@ -12,10 +13,11 @@ use crate::{
     places::Places,
     queue::{
         QueueSettings,
-        claim::{Claim, ClaimedRun},
+        claim::{self, Claim, ClaimedRun},
         hold::{Heartbeat, Held},
     },
     store::{Store, StoreError, runs::Fence},
+    telemetry::trace,
 };
 
 /// What lease owners of the daemon's own workers begin with.
@@ -73,7 +75,9 @@ impl Worker {
         let claimed = self.store.write(claim).await?;
         let count = claimed.len();
         for (ClaimedRun { run, .. }, place) in claimed.into_iter().zip(free) {
-            places.spawn(place, Arc::clone(self).attempt(run));
+            claim::count_start(&self.store, &run);
+            let span = trace::execute(run.id);
+            places.spawn(place, Arc::clone(self).attempt(run).instrument(span));
         }
         Ok(count)
     }
@@ -90,9 +94,17 @@ impl Worker {
                 return;
             }
         };
-        match self.store.write(Finish { fence, end, clock: self.clock.clone() }).await {
-            Ok(Finished::Done(_)) => {}
-            Ok(Finished::Lost) => tracing::warn!(run = %run.id, "run {} was taken over before it ended", run.id),
+        let outcome = end.outcome();
+        let finish = self.store.write(Finish { fence, end, clock: self.clock.clone() });
+        match finish.instrument(trace::finish(run.id)).await {
+            Ok(Finished::Done(_)) => {
+                self.store.metrics().runs.add(outcome);
+                tracing::debug!(run = %run.id, ?outcome, "run {} ended", run.id);
+            }
+            Ok(Finished::Lost) => {
+                self.store.metrics().fenced_writes.inc();
+                tracing::warn!(run = %run.id, "run {} was taken over before it ended", run.id);
+            }
             Ok(Finished::TooMany) => tracing::error!(run = %run.id, "run {} said more than a run may", run.id),
             Err(error) => {
                 tracing::error!(run = %run.id, %error, "run {} could not be finished; it is taken up again after its lease", run.id)

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use super::target::ReplyTarget;
 
@@ -73,13 +74,15 @@ pub enum InputPart {
 }
 
 /// A file that is still on the platform.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RemoteFile {
     /// Its file name.
     pub name: String,
     /// Its media type, when known.
+    #[schema(required)]
     pub media_type: Option<String>,
     /// Its size in bytes, when known.
+    #[schema(required)]
     pub size: Option<u64>,
     /// JSON text, opaque to the host.
     pub locator: String,

@@ -1,8 +1,12 @@
 //! Identifiers: what they look like outside, and how they are parsed back.
 
-use std::{fmt, str::FromStr};
+use std::{borrow::Cow, fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{ObjectBuilder, RefOr, Schema, Type},
+};
 use uuid::Uuid;
 
 /// The text is not an identifier of this kind.
@@ -56,6 +60,19 @@ macro_rules! time_ordered_id {
                 serializer.collect_str(self)
             }
         }
+
+        impl PartialSchema for $name {
+            fn schema() -> RefOr<Schema> {
+                let pattern = concat!("^", $prefix, "[0-9a-f]{32}$");
+                ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern)).build().into()
+            }
+        }
+
+        impl ToSchema for $name {
+            fn name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+        }
     };
 }
 
@@ -71,8 +88,9 @@ time_ordered_id!(
 );
 
 /// The identifier of a durable session: caller-chosen or derived text, 1 to 256 bytes.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ToSchema)]
 #[serde(transparent)]
+#[schema(min_length = 1, max_length = 256)]
 pub struct SessionId(String);
 
 /// Why a text cannot name a session.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use super::{
     event::RemoteFile,
@@ -9,8 +10,9 @@ use super::{
     target::ReplyTarget,
 };
 
-/// Where a run stands. The numbers are what the store keeps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Where a run stands.
+// The numbers are what the store keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[repr(i64)]
 pub enum RunStatus {
@@ -81,7 +83,7 @@ pub struct RunRequest {
 }
 
 /// One piece of a run's content. Inline files have become assets.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum RunInput {
     /// Plain text.
@@ -95,9 +97,11 @@ pub enum RunInput {
         asset_id: String,
         /// Its file name, when it came with one.
         #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(nullable = false)]
         file_name: Option<String>,
         /// Its media type, when it came with one.
         #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(nullable = false)]
         media_type: Option<String>,
     },
     /// A file that is still on the platform.
@@ -105,7 +109,7 @@ pub enum RunInput {
 }
 
 /// Why a run failed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct RunError {
     /// Stable, for programs.
     pub code: String,

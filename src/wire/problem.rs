@@ -2,13 +2,14 @@
 
 use axum::{
     Json,
-    extract::rejection::{JsonRejection, PathRejection, QueryRejection},
+    extract::rejection::{BytesRejection, PathRejection, QueryRejection},
     http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
-use crate::store::StoreError;
+use crate::{secrets::mask::mask, store::StoreError};
 
 /// A problem document and the headers that go with it.
 #[derive(Debug)]
@@ -17,29 +18,72 @@ pub struct Problem {
     code: String,
     detail: String,
     domain: &'static str,
+    errors: Vec<FieldError>,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
-#[derive(Serialize)]
-struct Document<'a> {
+/// What is wrong with one member of a body.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct FieldError {
+    /// The member, as a JSON pointer (RFC 6901); empty for the body itself.
+    pub pointer: String,
+    /// What is wrong with it, and what to do.
+    pub detail: String,
+}
+
+/// What went wrong (RFC 9457).
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub struct Document {
+    /// `urn:kheish:problem:` and the code.
     r#type: String,
-    title: &'a str,
+    /// The status in words.
+    title: &'static str,
+    /// The HTTP status.
+    #[schema(minimum = 400, maximum = 599)]
     status: u16,
-    detail: &'a str,
-    code: &'a str,
-    domain: &'a str,
+    /// What happened, to what, and what to do.
+    detail: String,
+    /// Stable, for programs.
+    code: String,
+    /// Which part of the daemon answers.
+    domain: &'static str,
+    /// One entry for each member of the body that is wrong.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<FieldError>,
 }
 
 impl Problem {
     /// A problem with a stable code and a sentence that says what to change.
     pub fn new(status: StatusCode, domain: &'static str, code: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { status, code: code.into(), detail: detail.into(), domain, headers: Vec::new() }
+        Self { status, code: code.into(), detail: detail.into(), domain, errors: Vec::new(), headers: Vec::new() }
+    }
+
+    /// Its status.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// Its code.
+    pub fn code(&self) -> &str {
+        &self.code
     }
 
     /// The same problem as that part of the daemon's which answers.
     #[must_use]
     pub fn in_domain(self, domain: &'static str) -> Self {
         Self { domain, ..self }
+    }
+
+    /// The same problem with an entry for each member of the body that is wrong.
+    #[must_use]
+    pub fn with_errors(self, errors: Vec<FieldError>) -> Self {
+        Self { errors, ..self }
+    }
+
+    /// What is wrong with single members of the body.
+    pub fn errors(&self) -> &[FieldError] {
+        &self.errors
     }
 
     /// Adds a header to the answer.
@@ -80,21 +124,42 @@ impl Problem {
         Self::new(StatusCode::TOO_MANY_REQUESTS, domain, code, detail).retry_after_ms(wait_ms)
     }
 
+    /// 500, the daemon's own fault. The reason goes to the log.
+    pub fn internal(domain: &'static str) -> Self {
+        let detail = "the daemon failed; its log says how";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, domain, "internal_error", detail)
+    }
+
     /// 503, come back soon.
     pub fn unavailable(domain: &'static str, code: &str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, domain, code, detail).retry_after_ms(1000)
     }
 }
 
+/// A JSON pointer without secrets in its names, which it writes in a form of its own.
+pub(super) fn masked_pointer(pointer: &str) -> String {
+    let masked = |segment: &str| {
+        let name = segment.replace("~1", "/").replace("~0", "~");
+        mask(&name).replace('~', "~0").replace('/', "~1")
+    };
+    pointer.split('/').map(masked).collect::<Vec<_>>().join("/")
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
+        let masked = |error: FieldError| FieldError {
+            pointer: masked_pointer(&error.pointer),
+            detail: mask(&error.detail).into_owned(),
+        };
+        let errors = self.errors.into_iter().map(masked).collect();
         let document = Document {
             r#type: format!("urn:kheish:problem:{}", self.code),
             title: self.status.canonical_reason().unwrap_or("Daemon Error"),
             status: self.status.as_u16(),
-            detail: &self.detail,
-            code: &self.code,
+            detail: mask(&self.detail).into_owned(),
+            code: self.code,
             domain: self.domain,
+            errors,
         };
         let mut response = (self.status, Json(document)).into_response();
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
@@ -120,27 +185,22 @@ impl From<StoreError> for Problem {
             ),
             StoreError::Database(_) | StoreError::Damaged(_) => {
                 tracing::error!(%error, "a request failed in the store: {error}");
-                Self::new(
-                    StatusCode::INTERNAL_SERVER_ERROR,
-                    "api",
-                    "internal_error",
-                    "the daemon failed; its log says how",
-                )
+                Self::internal("api")
             }
         }
     }
 }
 
-impl From<JsonRejection> for Problem {
-    fn from(rejection: JsonRejection) -> Self {
-        let status = rejection.status();
-        let code = match status {
-            StatusCode::PAYLOAD_TOO_LARGE => "payload_too_large",
-            StatusCode::UNSUPPORTED_MEDIA_TYPE => "unsupported_media_type",
-            _ => "invalid_payload",
-        };
-        let status = if status == StatusCode::UNPROCESSABLE_ENTITY { StatusCode::BAD_REQUEST } else { status };
-        Self::new(status, "api", code, rejection.body_text())
+impl From<BytesRejection> for Problem {
+    fn from(rejection: BytesRejection) -> Self {
+        match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => {
+                tracing::info!("a body was larger than server.control_body_limit_bytes");
+                let detail = "the body is larger than server.control_body_limit_bytes: send less";
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "api", "payload_too_large", detail)
+            }
+            _ => Self::bad_request("api", "incomplete_body", rejection.body_text()),
+        }
     }
 }
 

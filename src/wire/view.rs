@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
 
 use crate::{
     model::{
@@ -15,7 +16,7 @@ use crate::{
         Store, StoreError,
         deliveries::{self, DeliveryFilter, StoredDelivery},
         outputs::{self, StoredOutput},
-        runs,
+        runs, session_targets,
         sessions::{Session, SessionState},
     },
 };
@@ -27,40 +28,52 @@ const PREVIEW_CHARS: usize = 160;
 const DELIVERIES_SHOWN: i64 = 1_000;
 
 /// A run.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Run)]
 pub struct RunView {
     run_id: RunId,
     session_id: SessionId,
     status: RunStatus,
+    /// Its place in the session, from 1.
     seq: i64,
+    /// How often it was claimed.
     attempt: i64,
     submitted_at_ms: i64,
     updated_at_ms: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     started_at_ms: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     finished_at_ms: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     queued_position: Option<i64>,
     request: RequestView,
     input: Vec<RunInput>,
+    #[schema(value_type = Object)]
     input_metadata: Box<RawValue>,
     reply_targets: Vec<ReplyTarget>,
     outputs: Vec<OutputView>,
     deliveries: Vec<DeliveryView>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     error: Option<RunError>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RunRequest)]
 struct RequestView {
     source_plugin: String,
     source_kind: String,
+    #[schema(required)]
     actor_id: Option<String>,
+    /// The beginning of its text.
     text_preview: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RunOutput)]
 struct OutputView {
     ordinal: i64,
     content: String,
@@ -139,22 +152,32 @@ fn preview(input: &[RunInput]) -> String {
 }
 
 /// A delivery. The address shows as a digest, because addresses can hold secrets.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Delivery)]
 pub struct DeliveryView {
     delivery_id: DeliveryId,
     status: DeliveryStatus,
     session_id: SessionId,
     run_id: RunId,
     plugin: String,
+    /// The plugin, and a digest of the address.
     target: String,
+    /// How often it was tried.
     attempts: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     next_attempt_at_ms: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     delivered_at_ms: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     dead_lettered_at_ms: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    platform_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     last_error: Option<RunError>,
 }
 
@@ -176,24 +199,41 @@ impl From<StoredDelivery> for DeliveryView {
             next_attempt_at_ms: stored.next_ms,
             delivered_at_ms: ended(DeliveryStatus::Delivered),
             dead_lettered_at_ms: ended(DeliveryStatus::Dead),
+            platform_id: stored.platform_ref,
             last_error: stored.error.map(|(code, detail)| RunError { code, detail }),
         }
     }
 }
 
 /// A session.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Session)]
 pub struct SessionView {
     session_id: SessionId,
     state: SessionState,
+    /// Runs that wait.
     queued_runs: i64,
+    /// The place of its newest run; 0 before the first.
     last_seq: i64,
     created_at_ms: i64,
     updated_at_ms: i64,
+    /// Where its outputs go when neither event nor connector says.
+    reply_targets: Vec<ReplyTarget>,
 }
 
-impl From<Session> for SessionView {
-    fn from(session: Session) -> Self {
+impl SessionView {
+    /// Sessions with their default targets, in their order.
+    pub async fn load(store: &Store, sessions: Vec<Session>) -> Result<Vec<Self>, StoreError> {
+        let ids: Vec<&SessionId> = sessions.iter().map(|session| &session.id).collect();
+        let mut targets = session_targets::of(store, &ids).await?;
+        let load = |session: Session| {
+            let reply_targets = targets.remove(&session.id).unwrap_or_default();
+            Self::new(session, reply_targets)
+        };
+        Ok(sessions.into_iter().map(load).collect())
+    }
+
+    fn new(session: Session, reply_targets: Vec<ReplyTarget>) -> Self {
         Self {
             session_id: session.id,
             state: session.state,
@@ -201,6 +241,7 @@ impl From<Session> for SessionView {
             last_seq: session.last_seq,
             created_at_ms: session.created_ms,
             updated_at_ms: session.updated_ms,
+            reply_targets,
         }
     }
 }

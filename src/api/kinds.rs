@@ -1,0 +1,81 @@
+//! `/v1/runtime/kinds`: what connectors there can be, with everything that a form needs.
+
+use std::collections::BTreeMap;
+
+use axum::{Json, extract::State};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::Api;
+use crate::{
+    connectors::manifest::{IngressSpec, Manifest, Recipe, SecretSlot},
+    wire::{extract, problem::Problem},
+};
+
+/// A kind of connectors, as its plugin describes it. What the parts mean says the schema of manifests, which is published with
+/// the contract.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Kind)]
+pub struct KindView {
+    kind: String,
+    /// The plugin's own version.
+    version: String,
+    description: String,
+    /// The version of the contract that the plugin was written against.
+    contract: String,
+    /// JSON Schema of the settings. Secrets and the fields that every connector has are not part of it.
+    #[schema(value_type = Object)]
+    settings: Value,
+    /// Secret slots by name: `description`, `required`.
+    #[schema(value_type = BTreeMap<String, Object>)]
+    secrets: BTreeMap<String, SecretSlot>,
+    /// How callers are authenticated, in order.
+    #[schema(value_type = Vec<Object>)]
+    verification: Vec<Recipe>,
+    /// Methods, rate, and samples for test events.
+    #[schema(value_type = Object)]
+    ingress: IngressSpec,
+    /// The plugin's file, or `native:` and the kind.
+    file: String,
+    /// SHA-256 of the plugin's code, or `native`.
+    digest: String,
+}
+
+/// All kinds, in the order of their names.
+#[utoipa::path(
+    get, path = "/v1/runtime/kinds", operation_id = "list_kinds", tag = "connectors",
+    responses((status = 200, description = "Each with its settings' schema and its secret slots.", body = [KindView])),
+)]
+pub async fn list(State(api): State<Api>) -> Json<Vec<KindView>> {
+    let kinds = api.connectors.kinds();
+    Json(kinds.kinds().iter().filter_map(|kind| view(&api, kind)).collect())
+}
+
+/// One kind.
+#[utoipa::path(
+    get, path = "/v1/runtime/kinds/{kind}", operation_id = "get_kind", tag = "connectors",
+    params(("kind" = String, Path, description = "Its name.")),
+    responses((status = 200, description = "The kind.", body = KindView), (status = 404, description = "kind_not_found")),
+)]
+pub async fn get(
+    State(api): State<Api>,
+    extract::Path(kind): extract::Path<String>,
+) -> Result<Json<KindView>, Problem> {
+    let missing = || {
+        let known = api.connectors.kinds().kinds().join(", ");
+        Problem::not_found(
+            "connectors",
+            "kind_not_found",
+            format!("no plugin provides the kind `{kind}` (there are: {known})"),
+        )
+    };
+    view(&api, &kind).map(Json).ok_or_else(missing)
+}
+
+fn view(api: &Api, kind: &str) -> Option<KindView> {
+    let (plugin, file) = api.connectors.kinds().provider(kind)?;
+    let Manifest { contract, kind, version, description, settings, secrets, verification, ingress } =
+        plugin.manifest().clone();
+    let digest = plugin.digest().to_owned();
+    Some(KindView { kind, version, description, contract, settings, secrets, verification, ingress, file, digest })
+}
