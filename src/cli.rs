@@ -4,15 +4,27 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::executor::ExecutorKind;
+use crate::{config::auth::AuthMode, executor::ExecutorKind, telemetry::LogFormat};
 
+pub mod apply;
 pub mod bench;
+mod client;
 pub mod demo;
+mod diff;
+pub mod doctor;
+mod failure;
+pub mod output;
+mod progress;
+mod prompt;
+pub mod remote;
 pub mod serve;
+mod sse;
+mod time;
+pub mod trial;
 
 /// A connector host: messages in, durable runs, answers out.
 #[derive(Debug, Parser)]
-#[command(name = "kheishd", version, about, max_term_width = 100)]
+#[command(name = "kheishd", version, about, max_term_width = 100, after_help = failure::EXIT_CODES)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -29,6 +41,9 @@ pub enum Command {
     /// Measure guest calls, or fill a store; for the benchmark.
     #[command(hide = true)]
     Bench(bench::BenchArgs),
+    /// What is asked of a daemon over HTTP.
+    #[command(flatten)]
+    Remote(Box<remote::RemoteCommand>),
 }
 
 /// How the daemon runs. Each option is also a key of the settings file.
@@ -52,9 +67,24 @@ pub struct ServeArgs {
     /// Database [default: a SQLite file in the state folder].
     #[arg(long, env = "KHEISH_DATABASE_URL", value_name = "URL")]
     pub database_url: Option<String>,
+    /// Events that are kept for streams that resume [default: 65536].
+    #[arg(long, env = "KHEISH_EVENT_HISTORY_CAPACITY", value_name = "COUNT")]
+    pub event_history_capacity: Option<usize>,
     /// Who performs runs [default: claim].
     #[arg(long, env = "KHEISH_EXECUTOR", value_enum)]
     pub executor: Option<ExecutorKind>,
+    /// When the control plane demands a token [default: auto].
+    #[arg(long, env = "KHEISH_HTTP_AUTH_MODE", value_enum)]
+    pub http_auth_mode: Option<AuthMode>,
+    /// Origin whose pages may call the daemon; may be repeated [default: every loopback origin].
+    #[arg(long, env = "KHEISH_HTTP_CORS_ALLOW_ORIGINS", value_name = "ORIGIN", value_delimiter = ',')]
+    pub http_cors_allow_origin: Option<Vec<String>>,
+    /// How lines of the log are written [default: text].
+    #[arg(long, env = "KHEISH_LOG_FORMAT", value_enum)]
+    pub log_format: Option<LogFormat>,
+    /// Collector that traces are sent to (OTLP over HTTP) [default: none].
+    #[arg(long, env = "KHEISH_OTLP_ENDPOINT", value_name = "URL")]
+    pub otlp_endpoint: Option<String>,
     /// Also provide the kind `noop`, native code that parses nothing; for the benchmark.
     #[arg(long, hide = true)]
     pub native_noop: bool,

@@ -1,4 +1,4 @@
-//! The daemon's process: arguments, log, exit code.
+//! The daemon's process: arguments and exit code. Each command starts its own log, once it knows its settings.
 
 use std::process::ExitCode;
 
@@ -6,7 +6,6 @@ use clap::Parser;
 use kheish::{
     app::StartError,
     cli::{self, Cli, Command},
-    telemetry,
 };
 
 /// The exit code when what was asked for cannot be done as it stands; clap uses the same for usage.
@@ -14,7 +13,6 @@ const EXIT_CONFIG: u8 = 2;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    telemetry::start(matches!(cli.command, Command::Demo(_)));
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -22,13 +20,17 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let done = runtime.block_on(async {
+    runtime.block_on(async {
         match cli.command {
-            Command::Serve(args) => cli::serve::run(*args).await,
-            Command::Demo(args) => cli::demo::run(args).await,
-            Command::Bench(args) => cli::bench::run(args).await,
+            Command::Serve(args) => ended(cli::serve::run(*args).await),
+            Command::Demo(args) => ended(cli::demo::run(args).await),
+            Command::Bench(args) => ended(cli::bench::run(args).await),
+            Command::Remote(command) => cli::remote::main(*command).await,
         }
-    });
+    })
+}
+
+fn ended(done: Result<(), StartError>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

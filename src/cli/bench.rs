@@ -23,6 +23,7 @@ use crate::{
         wasm::{EngineSettings, WasmEngine},
     },
     ingress::prepare::receipt_key,
+    metrics::Metrics,
     model::{
         event::{Event, InputPart, SessionKey},
         ids::ConnectorId,
@@ -97,6 +98,7 @@ async fn time_guest(path: &Path, calls: u32, settings: &EngineSettings) -> anyho
         secrets: std::collections::BTreeMap::new(),
         key_value: Arc::new(Nothing),
         permits: Arc::new(Semaphore::new(16)),
+        delivery_permits: Arc::new(Semaphore::new(16)),
     });
     let request = sample_request();
     let mut micros = Vec::with_capacity(calls as usize);
@@ -157,7 +159,7 @@ impl KeyValue for Nothing {
 
 async fn prefill(state_root: &Path, count: u64) -> anyhow::Result<()> {
     let folder = crate::state_folder::StateFolder::open(state_root)?;
-    let store = Store::open_sqlite(folder.path(), &StoreSettings::default()).await?;
+    let store = Store::open_sqlite(folder.path(), &StoreSettings::default(), Metrics::new()?).await?;
     let clock = Clock::system();
     let mut written = 0;
     while written < count {

@@ -15,8 +15,10 @@ use crate::{
     clock::Clock,
     config::Settings,
     executor::ExecutorKind,
+    telemetry::{self, TelemetrySettings},
 };
 
+mod operator;
 mod receiver;
 mod sender;
 
@@ -28,6 +30,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Runs it.
 pub async fn run(args: DemoArgs) -> Result<(), StartError> {
+    let log = TelemetrySettings::default();
+    let telemetry = telemetry::start(&log, true).map_err(|problem| StartError::Config(vec![problem]))?;
     let folder = tempfile::tempdir().context("making a temporary folder")?;
     let mut receiver = Receiver::start().await.context("starting the receiver for replies")?;
     let sender = Sender::new(&Clock::system());
@@ -43,8 +47,9 @@ pub async fn run(args: DemoArgs) -> Result<(), StartError> {
     );
     let told = tell(&sender.to(address), &mut receiver).await;
     app.stop().await;
+    telemetry.stop().await;
     told?;
-    println!("\nEvery step did what it should.");
+    println!("Every step did what it should.");
     Ok(())
 }
 
@@ -107,8 +112,8 @@ async fn tell(sender: &Sender, receiver: &mut Receiver) -> anyhow::Result<()> {
     let count = runs.as_array().map_or(0, Vec::len);
     ensure!(count == 1, "{count} runs exist after one event");
     ensure!(receiver.is_quiet(), "the receiver got a second reply");
-    println!("Four requests, one run, one reply.");
-    Ok(())
+    println!("Four requests, one run, one reply.\n");
+    operator::tell(sender).await
 }
 
 fn accepted(answer: &Answer) -> anyhow::Result<String> {

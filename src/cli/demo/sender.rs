@@ -4,6 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use anyhow::{Context, bail};
 use hmac::{Hmac, KeyInit, Mac};
+use http::Method;
 use serde_json::Value;
 use sha2::Sha256;
 
@@ -74,6 +75,14 @@ impl Sender {
         let receipt =
             response.headers().get("kheish-receipt").and_then(|value| value.to_str().ok()).unwrap_or_default();
         Ok(Answer { status: response.status().as_u16(), receipt: receipt.to_owned(), body: response.json().await? })
+    }
+
+    /// JSON to any path, with the token that the connector had at first.
+    pub(super) async fn control(&self, method: Method, path: &str, body: &Value) -> anyhow::Result<Answer> {
+        let request = self.client.request(method, format!("{}{path}", self.base)).bearer_auth(&self.token).json(body);
+        let response = request.send().await.with_context(|| format!("sending to {path}"))?;
+        let status = response.status().as_u16();
+        Ok(Answer { status, receipt: String::new(), body: response.json().await? })
     }
 
     pub(super) async fn get(&self, path: &str) -> anyhow::Result<Value> {
