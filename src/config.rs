@@ -6,13 +6,16 @@ use serde::Deserialize;
 
 use crate::{
     connectors::wasm::EngineSettings, delivery::DeliverySettings, egress::EgressSettings, executor::ExecutorKind,
-    queue::QueueSettings, store::StoreSettings,
+    queue::QueueSettings, store::StoreSettings, telemetry::TelemetrySettings,
 };
 
-pub mod connectors;
+pub mod auth;
+pub mod events;
 pub mod located;
 pub mod server;
 
+use auth::AuthSettings;
+use events::EventSettings;
 use server::ServerSettings;
 
 /// Everything that can be set.
@@ -33,8 +36,12 @@ pub struct Settings {
     pub executor: ExecutorKind,
     /// The HTTP server.
     pub server: ServerSettings,
+    /// Who may use the control plane.
+    pub auth: AuthSettings,
     /// The store.
     pub store: StoreSettings,
+    /// Event streams.
+    pub events: EventSettings,
     /// Sandboxed plugins.
     pub guests: EngineSettings,
     /// Runs.
@@ -43,6 +50,8 @@ pub struct Settings {
     pub delivery: DeliverySettings,
     /// Outbound HTTP.
     pub egress: EgressSettings,
+    /// The log, and where traces go.
+    pub telemetry: TelemetrySettings,
 }
 
 impl Default for Settings {
@@ -55,11 +64,14 @@ impl Default for Settings {
             database_url: None,
             executor: ExecutorKind::default(),
             server: ServerSettings::default(),
+            auth: AuthSettings::default(),
             store: StoreSettings::default(),
+            events: EventSettings::default(),
             guests: EngineSettings::default(),
             queue: QueueSettings::default(),
             delivery: DeliverySettings::default(),
             egress: EgressSettings::default(),
+            telemetry: TelemetrySettings::default(),
         }
     }
 }
@@ -100,7 +112,9 @@ mod tests {
 
     #[test]
     fn the_readme_names_every_limit_with_its_default() {
-        let text: String = rows().iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
+        // What is unset by default cannot be written down.
+        let set = rows().into_iter().filter(|(_, value)| value != "none");
+        let text: String = set.map(|(key, value)| format!("{key} = {value}\n")).collect();
         let written: Settings = toml_edit::de::from_str(&text).unwrap();
         assert_eq!(format!("{written:?}"), format!("{:?}", Settings::default()));
         let shown = format!("{:#?}", Settings::default());

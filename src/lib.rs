@@ -15,12 +15,14 @@
 //! | [`ingress::accept`] | ingress → sessions → queue | receipt, session and bindings, queued run with its reply targets |
 //! | [`queue::claim`] | queue → executor | run leased, fenced by an epoch |
 //! | [`outputs::finish`] | executor → outputs → delivery | run ended, outputs, one delivery for each reply target |
-//! | [`delivery::settle`] | delivery | delivered, next attempt, or dead letter |
+//! | [`delivery::settle`] | delivery | delivered, next attempt, unknown, or dead letter, with the plugin's effects |
 //!
 //! Read in this order: [`model`] (the nouns), [`app`] (who is wired to whom), then the stages [`ingress`],
 //! [`sessions`], [`queue`], [`executor`], [`outputs`], [`delivery`]; what they stand on: [`connectors`] (plugins and
-//! the sandbox), [`store`] (one database, one writer), [`egress`] (outbound HTTP), [`secrets`]; what is said over HTTP: [`wire`]; and the edges: [`api`],
-//! [`server`], [`config`], [`cli`], [`lifecycle`], [`places`], [`state_folder`], [`telemetry`], [`clock`].
+//! the sandbox), [`registry`] (which connectors there are, and the one reconciler), [`store`] (one database, one writer),
+//! [`egress`] (outbound HTTP), [`metrics`] (what is counted), [`secrets`] and the [`vault`] that keeps them sealed; what is said
+//! over HTTP: [`wire`]; and the edges: [`api`], [`server`], [`config`], [`cli`], [`lifecycle`], [`nearest`], [`places`],
+//! [`state_folder`], [`telemetry`], [`clock`].
 
 pub mod model;
 
@@ -35,8 +37,11 @@ pub mod sessions;
 
 pub mod connectors;
 pub mod egress;
+pub mod metrics;
+pub mod registry;
 pub mod secrets;
 pub mod store;
+pub mod vault;
 
 pub mod wire;
 
@@ -45,6 +50,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod lifecycle;
+pub mod nearest;
 pub mod places;
 pub mod server;
 pub mod state_folder;

@@ -4,29 +4,45 @@
 //! committed rows only. The files beside this one hold the statements, a noun each; the four transactions that use them
 //! live in the stages.
 
-use std::{collections::HashMap, fs::OpenOptions, os::unix::fs::OpenOptionsExt, path::Path, time::Duration};
+use std::{
+    collections::HashMap,
+    fs::OpenOptions,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use serde::Deserialize;
 use sqlx::{
     ConnectOptions, Connection as _,
     sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
+use tokio::sync::watch;
 
 pub mod assets;
+pub mod backlog;
 pub mod bindings;
+pub mod connectors;
+pub mod data_keys;
 pub mod deliveries;
+pub mod events;
 pub mod heads;
 pub mod key_values;
 pub mod migrations;
 pub mod outputs;
 pub mod receipts;
 pub mod runs;
+pub mod secrets;
+pub mod session_targets;
 pub mod sessions;
 pub mod sql;
 pub mod writer;
 
 use sql::{Connection, Dialect, Pool, Query, Row};
-use writer::Writer;
+use writer::{Writer, log::Log};
+
+use crate::metrics::Metrics;
 
 /// Prepared statements that a connection keeps: one for each number of rows (1 to 64) of each statement for many rows.
 const STATEMENTS: usize = 1024;
@@ -66,11 +82,20 @@ pub struct StoreSettings {
     pub wal_pages: u32,
     /// Page cache of the writer, in KiB.
     pub cache_kib: u32,
+    /// Events that are kept for streams that resume, 1 to 1,048,576. The oldest go first, 64 at a time.
+    pub event_history_capacity: usize,
 }
 
 impl Default for StoreSettings {
     fn default() -> Self {
-        Self { queue_length: 4096, commands_per_commit: 256, readers: 2, wal_pages: 1000, cache_kib: 16 * 1024 }
+        Self {
+            queue_length: 4096,
+            commands_per_commit: 256,
+            readers: 2,
+            wal_pages: 1000,
+            cache_kib: 16 * 1024,
+            event_history_capacity: 65_536,
+        }
     }
 }
 
@@ -79,11 +104,18 @@ impl Default for StoreSettings {
 pub struct Store {
     writer: Writer,
     readers: Pool,
+    metrics: Arc<Metrics>,
+    /// Where the database file is, when it is one.
+    file: Option<PathBuf>,
 }
 
 impl Store {
     /// Opens the embedded database in `folder`, creates or migrates it, and starts the writer.
-    pub async fn open_sqlite(folder: &Path, settings: &StoreSettings) -> Result<Self, StoreError> {
+    pub async fn open_sqlite(
+        folder: &Path,
+        settings: &StoreSettings,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, StoreError> {
         let path = folder.join(DATABASE_FILE);
         // Made here, so that it and what stands beside it are readable by nobody else from the first byte on.
         OpenOptions::new().create(true).append(true).mode(0o600).open(&path).map_err(sqlx::Error::Io)?;
@@ -108,12 +140,12 @@ impl Store {
         let reading = file().read_only(true).pragma("cache_size", "-2048");
         let readers =
             SqlitePoolOptions::new().max_connections(settings.readers).min_connections(1).connect_with(reading).await?;
-        let writer = Writer::start(Connection::Sqlite(connection), settings);
-        Ok(Self { writer, readers: Pool::Sqlite(readers) })
+        let writer = start(Connection::Sqlite(connection), settings, Arc::clone(&metrics)).await?;
+        Ok(Self { writer, readers: Pool::Sqlite(readers), metrics, file: Some(path) })
     }
 
     /// Connects to a PostgreSQL server, creates or migrates the tables, and starts the writer.
-    pub async fn open_postgres(url: &str, settings: &StoreSettings) -> Result<Self, StoreError> {
+    pub async fn open_postgres(url: &str, settings: &StoreSettings, metrics: Arc<Metrics>) -> Result<Self, StoreError> {
         let options: sqlx::postgres::PgConnectOptions = url.parse()?;
         let options =
             options.application_name("kheishd").statement_cache_capacity(STATEMENTS).disable_statement_logging();
@@ -124,8 +156,8 @@ impl Store {
             .map_err(|error| StoreError::Database(error.into()))?;
         let readers =
             sqlx::postgres::PgPoolOptions::new().max_connections(settings.readers).connect_with(options).await?;
-        let writer = Writer::start(Connection::Postgres(connection), settings);
-        Ok(Self { writer, readers: Pool::Postgres(readers) })
+        let writer = start(Connection::Postgres(connection), settings, Arc::clone(&metrics)).await?;
+        Ok(Self { writer, readers: Pool::Postgres(readers), metrics, file: None })
     }
 
     /// Runs a command in the next commit and returns its reply once that commit is durable. The command runs even when
@@ -144,6 +176,16 @@ impl Store {
         self.writer.wakes()
     }
 
+    /// The id of the newest committed event, now and whenever it changes.
+    pub fn newest_event(&self) -> watch::Receiver<i64> {
+        self.writer.newest_event()
+    }
+
+    /// What is counted, by the writer and by those who write.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
     /// Resolves when the writer has stopped because the disk failed it: the process must end, so that what is durable
     /// is read back rather than assumed.
     pub async fn failed(&self) {
@@ -156,6 +198,15 @@ impl Store {
         self.readers.close().await;
         self.writer.close().await;
     }
+}
+
+async fn start(
+    mut connection: Connection,
+    settings: &StoreSettings,
+    metrics: Arc<Metrics>,
+) -> Result<Writer, StoreError> {
+    let log = Log::open(&mut connection, settings.event_history_capacity).await?;
+    Ok(Writer::start(connection, log, settings, metrics))
 }
 
 /// The one row that a statement must answer with.
