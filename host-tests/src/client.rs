@@ -98,6 +98,16 @@ impl Client {
         answer(self.request(Method::POST, path).json(body)).await
     }
 
+    /// PUT of JSON.
+    pub async fn put(&self, path: &str, body: &Value) -> Answer {
+        answer(self.request(Method::PUT, path).json(body)).await
+    }
+
+    /// DELETE.
+    pub async fn delete(&self, path: &str) -> Answer {
+        answer(self.request(Method::DELETE, path)).await
+    }
+
     /// POST of bytes that call themselves JSON.
     pub async fn post_bytes(&self, path: &str, body: impl Into<Bytes>) -> Answer {
         answer(self.request(Method::POST, path).header(CONTENT_TYPE, "application/json").body(body.into())).await
@@ -113,7 +123,9 @@ pub async fn answer(request: RequestBuilder) -> Answer {
 pub async fn try_answer(request: RequestBuilder) -> reqwest::Result<Answer> {
     let response = request.send().await?;
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
-    let body = response.bytes().await?;
+    // An event stream does not end.
+    let streams = headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
+    let body = if streams { Bytes::new() } else { response.bytes().await? };
     let json = serde_json::from_slice(&body).unwrap_or_default();
     Ok(Answer { status, headers, body, json })
 }

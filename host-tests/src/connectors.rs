@@ -76,6 +76,27 @@ pub fn misbehaving(behaviour: &str) -> String {
     )
 }
 
+/// A connector of the `outbox` kind, open to anybody, with these further lines.
+pub fn outbox(name: &str, lines: &str) -> String {
+    format!(
+        "[[connectors]]\nkind = \"outbox\"\nname = \"{name}\"\nallow_unauthenticated_ingress = true\n{lines}\n\
+         session_policy = {{ create_if_missing = true }}\n\n"
+    )
+}
+
+/// A reply target that names a connector of the `outbox` kind, as JSON for a submission. `route` is an object.
+pub fn outbox_target(name: &str, route: &serde_json::Value) -> serde_json::Value {
+    let mut address = route.clone();
+    address["connector"] = name.into();
+    serde_json::json!({ "plugin": "outbox", "address": address.to_string() })
+}
+
+/// Such a target as an inline table for a connectors file.
+pub fn outbox_table(name: &str, route: &serde_json::Value) -> String {
+    let target = outbox_target(name, route);
+    format!("{{ plugin = \"outbox\", address = '{}' }}", target["address"].as_str().unwrap_or_default())
+}
+
 /// A reply target as an inline table: an `http` address with options, as JSON text.
 pub fn http_target(address: &serde_json::Value) -> String {
     format!("{{ plugin = \"http\", address = '{address}' }}")

@@ -3,7 +3,6 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
 };
 
 use serde_json::{Value, json};
@@ -11,7 +10,6 @@ use tempfile::TempDir;
 
 use crate::{
     client::{Answer, Client},
-    places, plugins,
     problem::INGRESS,
     process::{Ended, Process, signal},
     sender::Sender,
@@ -19,151 +17,21 @@ use crate::{
     worker::Worker,
 };
 
+mod builder;
+
+pub use builder::HostBuilder;
+
 /// The bundled connector, as the guests folder has it.
 pub const HTTP: &str = "plugins/http.wasm";
 
 /// The badly behaved one.
 pub const MISBEHAVING: &str = "fixtures/misbehaving.wasm";
 
+/// The one that sends into the log.
+pub const OUTBOX: &str = "fixtures/outbox.wasm";
+
 /// The example of a connector of one's own.
 pub const GITHUB: &str = "examples/github.wasm";
-
-const TOKEN_VARIABLE: &str = "KHEISH_DAEMON_ADMIN_TOKEN";
-
-/// How a daemon shall be started.
-#[derive(Clone, Debug)]
-pub struct HostBuilder {
-    connectors: Option<String>,
-    settings: Option<String>,
-    executor: &'static str,
-    listen: Option<&'static str>,
-    plugins: Vec<(PathBuf, String)>,
-    env: Vec<(String, String)>,
-    flags: Vec<String>,
-    token: Option<String>,
-}
-
-impl HostBuilder {
-    /// The connectors file.
-    #[must_use]
-    pub fn connectors(mut self, text: impl ToString) -> Self {
-        self.connectors = Some(text.to_string());
-        self
-    }
-
-    /// The settings file.
-    #[must_use]
-    pub fn settings(mut self, text: &str) -> Self {
-        self.settings = Some(text.to_owned());
-        self
-    }
-
-    /// Who performs runs: `claim` unless said otherwise.
-    #[must_use]
-    pub fn executor(mut self, name: &'static str) -> Self {
-        self.executor = name;
-        self
-    }
-
-    /// Where to listen: a free loopback port unless said otherwise.
-    #[must_use]
-    pub fn listen(mut self, address: &'static str) -> Self {
-        self.listen = Some(address);
-        self
-    }
-
-    /// The address comes from the variable that the test sets.
-    #[must_use]
-    pub fn listen_by_variable(mut self) -> Self {
-        self.listen = None;
-        self
-    }
-
-    /// The plugin folder holds these guests and no others.
-    #[must_use]
-    pub fn plugins(mut self, guests: &[&str]) -> Self {
-        self.plugins.clear();
-        guests.iter().fold(self, |this, guest| this.plugin_as(guest, file_name(guest)))
-    }
-
-    /// The plugin folder also holds this guest, under this name.
-    #[must_use]
-    pub fn plugin_as(mut self, guest: &str, name: &str) -> Self {
-        self.plugins.push((places::guest(guest), name.to_owned()));
-        self
-    }
-
-    /// An environment variable.
-    #[must_use]
-    pub fn env(mut self, name: &str, value: &str) -> Self {
-        self.env.push((name.to_owned(), value.to_owned()));
-        self
-    }
-
-    /// A flag and its value.
-    #[must_use]
-    pub fn flag(mut self, flag: &str, value: &str) -> Self {
-        self.flags.extend([flag.to_owned(), value.to_owned()]);
-        self
-    }
-
-    /// An admin token; the host's own client sends it.
-    #[must_use]
-    pub fn token(mut self, token: &str) -> Self {
-        self.token = Some(token.to_owned());
-        self.env(TOKEN_VARIABLE, token)
-    }
-
-    /// Starts the daemon and waits until it takes work.
-    pub async fn start(self) -> Host {
-        let folder = self.unpack();
-        Host::begin(self, folder).await
-    }
-
-    /// Starts a daemon that is expected to end by itself.
-    pub async fn run_to_end(self) -> Ended {
-        let folder = self.unpack();
-        Process::spawn(&mut self.command(folder.path())).ended().await
-    }
-
-    fn unpack(&self) -> TempDir {
-        let folder = tempfile::Builder::new().prefix("kheish-test-").tempdir().expect("a temporary folder");
-        let folder_of_plugins = folder.path().join("plugins");
-        fs::create_dir(&folder_of_plugins).expect("the plugin folder is made");
-        for (source, name) in &self.plugins {
-            plugins::install(&fs::read(source).expect("a guest can be read"), &folder_of_plugins.join(name));
-        }
-        for (text, name) in [(&self.connectors, "connectors.toml"), (&self.settings, "settings.toml")] {
-            if let Some(text) = text {
-                fs::write(folder.path().join(name), text).expect("a configuration file is written");
-            }
-        }
-        folder
-    }
-
-    fn command(&self, folder: &Path) -> Command {
-        let mut command = Command::new(places::binary());
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("KHEISH")) {
-            command.env_remove(name);
-        }
-        command.env("RUST_LOG", "info").envs(self.env.iter().map(|(name, value)| (name, value)));
-        command.arg("serve").args(["--executor", self.executor]);
-        command.args(self.listen.map(|address| ["--listen", address]).into_iter().flatten());
-        command.arg("--state-root").arg(folder.join("state")).arg("--plugins").arg(folder.join("plugins"));
-        if self.connectors.is_some() {
-            command.arg("--connectors-config").arg(folder.join("connectors.toml"));
-        }
-        if self.settings.is_some() {
-            command.arg("--config").arg(folder.join("settings.toml"));
-        }
-        command.args(&self.flags);
-        command
-    }
-}
-
-fn file_name(guest: &str) -> &str {
-    guest.rsplit('/').next().unwrap_or(guest)
-}
 
 /// A daemon that runs, with its folders.
 #[derive(Debug)]
@@ -201,6 +69,11 @@ impl Host {
         let (process, client) = launch(&self.how, self.folder.path()).await;
         self.process = process;
         self.client = client;
+    }
+
+    /// Leaves this environment variable out from the next start on.
+    pub fn forget_env(&mut self, name: &str) {
+        self.how.env.retain(|(known, _)| known != name);
     }
 
     /// Ends the daemon as a power cut would.
@@ -259,6 +132,12 @@ impl Host {
         self.folder.path().join("state")
     }
 
+    /// Writes another connectors file, for the next start.
+    pub fn reconfigure(&self, connectors: impl ToString) {
+        fs::write(self.folder.path().join("connectors.toml"), connectors.to_string())
+            .expect("a configuration file is written");
+    }
+
     /// The path of a plugin file.
     pub fn plugin_path(&self, name: &str) -> PathBuf {
         self.folder.path().join("plugins").join(name)
@@ -277,6 +156,26 @@ impl Host {
     /// POST of JSON.
     pub async fn post(&self, path: &str, body: &Value) -> Answer {
         self.client.post(path, body).await
+    }
+
+    /// PUT of JSON.
+    pub async fn put(&self, path: &str, body: &Value) -> Answer {
+        self.client.put(path, body).await
+    }
+
+    /// DELETE.
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.client.delete(path).await
+    }
+
+    /// Makes or changes the `http` connector of this name through the API.
+    pub async fn put_http(&self, name: &str, fields: &Value) -> Answer {
+        self.put(&format!("/v1/runtime/connectors/http/{name}"), fields).await
+    }
+
+    /// The connectors file.
+    pub fn connectors_path(&self) -> PathBuf {
+        self.folder.path().join("connectors.toml")
     }
 
     /// A sender of events to the `http` connector of this name, without credentials yet.

@@ -7,15 +7,21 @@
 //! | [`places`] | where the binary and the compiled guests are |
 //! | [`plugins`] | plugin files, whole and broken |
 //! | [`connectors`] | text for connectors files |
+//! | [`cli`] | the command line, as a person or a script runs it |
 //! | [`client`] | HTTP requests and answers; [`problem`] judges refusals |
 //! | [`sender`] | events as a platform sends them, signed ([`sign`]) |
 //! | [`raw`] | requests that no HTTP client would send |
 //! | [`worker`] | claims runs and ends them |
+//! | [`scrape`] | reads `/metrics` and judges its form |
+//! | [`spans`] | traces as a collector gets them |
 //! | [`receiver`] | takes replies and answers them by script |
+//! | [`sse`] | event streams, frame by frame |
+//! | [`terminal`] | a command on a terminal: its screen and its keys |
 //! | [`wait`] | the one place that waits for something to become true |
 
 #![expect(clippy::expect_used, reason = "a harness that cannot go on fails the test that uses it")]
 
+pub mod cli;
 pub mod client;
 pub mod connectors;
 pub mod host;
@@ -25,7 +31,11 @@ pub mod problem;
 pub mod process;
 pub mod raw;
 pub mod receiver;
+pub mod scrape;
 pub mod sender;
 pub mod sign;
+pub mod spans;
+pub mod sse;
+pub mod terminal;
 pub mod wait;
 pub mod worker;

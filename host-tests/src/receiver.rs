@@ -33,6 +33,8 @@ pub struct Received {
     pub method: String,
     /// Its path.
     pub path: String,
+    /// Its query; empty without one.
+    pub query: String,
     /// Its headers.
     pub headers: HeaderMap,
     /// Its body, as JSON.
@@ -58,6 +60,8 @@ pub enum Reply {
     Status(u16),
     /// This status and one header.
     With(u16, &'static str, String),
+    /// This status, content type and body.
+    Body(u16, &'static str, String),
     /// 200, once the gate is open.
     Hold(Gate),
     /// Nothing: the connection is closed.
@@ -184,12 +188,13 @@ async fn answer(request: Request<Incoming>, book: Arc<Book>) -> io::Result<Respo
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
     let received = record(&book, &head, &body);
     let reply = (lock(&book.script))(&received);
-    let (status, header) = match reply {
-        Reply::Status(status) => (status, None),
-        Reply::With(status, name, value) => (status, Some((name, value))),
+    let (status, header, body) = match reply {
+        Reply::Status(status) => (status, None, String::new()),
+        Reply::With(status, name, value) => (status, Some((name, value)), String::new()),
+        Reply::Body(status, kind, body) => (status, Some(("content-type", kind.to_owned())), body),
         Reply::Hold(gate) => {
             gate.passed().await;
-            (200, None)
+            (200, None, String::new())
         }
         Reply::HangUp => return Err(io::Error::from(io::ErrorKind::ConnectionAborted)),
     };
@@ -197,7 +202,7 @@ async fn answer(request: Request<Incoming>, book: Arc<Book>) -> io::Result<Respo
     if let Some((name, value)) = header {
         response = response.header(name, value);
     }
-    response.body(Full::new(Bytes::new())).map_err(io::Error::other)
+    response.body(Full::new(Bytes::from(body))).map_err(io::Error::other)
 }
 
 fn record(book: &Book, head: &hyper::http::request::Parts, body: &[u8]) -> Received {
@@ -209,6 +214,7 @@ fn record(book: &Book, head: &hyper::http::request::Parts, body: &[u8]) -> Recei
         at: Instant::now(),
         method: head.method.to_string(),
         path,
+        query: head.uri.query().unwrap_or_default().to_owned(),
         headers: head.headers.clone(),
         body: serde_json::from_slice(body).unwrap_or_default(),
     };

@@ -1,11 +1,17 @@
 //! Deliveries: what arrives, in which order, how often, and where nothing is sent at all.
 
+mod connector;
 mod guard;
 mod order;
 mod retry;
+mod route;
 mod send;
+mod targets;
 
-use kheish_host_tests::host::{Host, HostBuilder};
+use kheish_host_tests::{
+    connectors::outbox,
+    host::{Host, HostBuilder, OUTBOX},
+};
 use serde_json::{Value, json};
 
 /// Short waits, and three attempts.
@@ -14,6 +20,11 @@ const QUICK: &str = "[queue]\nsweep_interval_ms = 20\n[delivery]\npoll_interval_
 
 fn builder() -> HostBuilder {
     Host::builder().plugins(&[]).settings(QUICK)
+}
+
+/// The same with a connector `outbox/main`.
+fn with_outbox() -> HostBuilder {
+    builder().plugins(&[OUTBOX]).connectors(outbox("main", ""))
 }
 
 /// A run in a session of its own, with these targets, ended with these outputs. Returns its id.

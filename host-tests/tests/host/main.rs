@@ -2,12 +2,19 @@
 
 #![expect(clippy::unwrap_used, reason = "what helpers cannot do fails the test that asked for it")]
 
+mod auth;
+mod cli;
 mod config;
 mod containment;
 mod crash;
 mod delivery;
 mod duplicates;
+mod events;
 mod http_contract;
+mod openapi;
 mod plugins;
+mod registry;
 mod runs;
+mod secrets;
+mod telemetry;
 mod tidy;

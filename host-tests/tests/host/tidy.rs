@@ -13,28 +13,36 @@ const LINES: usize = 400;
 
 /// Which module of `src` may use which others. Stages come in the order of the flow, and none uses an earlier one, but
 /// for the executor, which takes its work from the queue.
-const MAY_USE: [(&str, &str); 23] = [
+const MAY_USE: [(&str, &str); 27] = [
     ("model", ""),
     ("clock", "model"),
     ("secrets", ""),
     ("lifecycle", ""),
+    ("nearest", ""),
     ("places", ""),
-    ("telemetry", ""),
+    ("metrics", ""),
+    ("telemetry", "egress model secrets"),
     ("state_folder", ""),
     ("egress", "clock"),
-    ("store", "clock model"),
+    ("store", "clock metrics model"),
     ("connectors", "clock model secrets"),
-    ("wire", "model store"),
-    ("ingress", "clock config connectors delivery model queue secrets sessions store wire"),
+    ("vault", "clock model secrets store"),
+    ("registry", "clock config connectors delivery ingress metrics model nearest secrets store vault wire"),
+    ("wire", "model nearest secrets store"),
+    ("ingress", "clock config connectors delivery metrics model queue secrets sessions store telemetry wire"),
     ("sessions", "model store"),
     ("queue", "clock model store"),
-    ("executor", "clock connectors model outputs places queue store"),
-    ("outputs", "clock delivery model store"),
-    ("delivery", "clock connectors egress model places store"),
+    ("executor", "clock connectors metrics model outputs places queue store telemetry"),
+    ("outputs", "clock delivery metrics model store"),
+    ("delivery", "clock connectors egress metrics model nearest places secrets store telemetry"),
     // Settings are read where they are used; this names them all.
-    ("config", "connectors delivery egress executor model queue secrets store"),
+    ("config", "connectors delivery egress executor model nearest queue secrets store telemetry"),
     ("server", "config"),
-    ("api", "clock connectors delivery executor ingress lifecycle model outputs queue secrets sessions store wire"),
+    (
+        "api",
+        "clock config connectors delivery egress executor ingress lifecycle metrics model nearest outputs queue registry secrets \
+         sessions store telemetry vault wire",
+    ),
     ("app", "*"),
     ("cli", "*"),
     ("main", "*"),

@@ -9,6 +9,7 @@ use std::{collections::HashMap, sync::Arc};
 use kheish::{
     clock::Clock,
     ingress::accept::{Accept, Accepted, Entry, Key, Refused},
+    metrics::Metrics,
     model::{
         event::SessionKey,
         ids::{ConnectorId, RunId, SessionId},
@@ -29,9 +30,13 @@ use kheish::{
     },
 };
 
+mod events;
 mod server;
+mod vault;
 
+use events::{an_event_is_told_of_step_by_step, only_commands_that_succeed_are_told_of};
 use server::Server;
+use vault::{daemons_share_secrets_while_keys_are_replaced, secrets_are_kept_sealed};
 
 /// Runs a test on either database.
 macro_rules! on_both {
@@ -59,6 +64,10 @@ on_both!(
     a_late_write_is_refused_by_the_fence,
     outputs_become_one_delivery_for_each_target,
     many_writers_neither_lose_nor_repeat,
+    secrets_are_kept_sealed,
+    daemons_share_secrets_while_keys_are_replaced,
+    only_commands_that_succeed_are_told_of,
+    an_event_is_told_of_step_by_step,
 );
 
 /// Daemons on one server.
@@ -69,13 +78,14 @@ const SESSIONS: usize = 12;
 const EVENTS: usize = 25;
 
 async fn sqlite(folder: &std::path::Path) -> Store {
-    Store::open_sqlite(folder, &StoreSettings::default()).await.unwrap()
+    Store::open_sqlite(folder, &StoreSettings::default(), Metrics::new().unwrap()).await.unwrap()
 }
 
 async fn postgres(server: &Server, writers: usize) -> Vec<Store> {
     let mut stores = Vec::new();
     for _ in 0..writers {
-        stores.push(Store::open_postgres(&server.url(), &StoreSettings::default()).await.unwrap());
+        let metrics = Metrics::new().unwrap();
+        stores.push(Store::open_postgres(&server.url(), &StoreSettings::default(), metrics).await.unwrap());
     }
     stores
 }

@@ -10,6 +10,7 @@
 //! | [`full`] | the accept rate on a store that holds many receipts, against an empty one; bytes of an event |
 //! | [`starts`] | spawn to ready, with compiled code cached and without |
 //! | [`guest`] | guest calls without HTTP |
+//! | [`connectors`] | many connectors that operators made: memory, lists, changes |
 //! | [`machine`] | what all of it ran on, flush latency included |
 //!
 //! They share a [`daemon`], requests ([`request`]) over bare connections ([`connection`]), the two ways of sending them
@@ -21,6 +22,7 @@ use anyhow::{Context, Result};
 use clap::Parser;
 
 mod connection;
+mod connectors;
 mod daemon;
 mod figures;
 mod full;
@@ -73,6 +75,7 @@ impl Args {
             receipts: self.receipts.unwrap_or(pick(1_000_000, 100_000)),
             starts: if self.quick { 3 } else { 7 },
             guest_calls: pick(20_000, 5_000),
+            connectors: if self.quick { 200 } else { 1_000 },
             sessions: request::SESSIONS,
             event_bytes: request::body_bytes(),
         }
@@ -101,7 +104,9 @@ async fn run(args: &Args) -> Result<()> {
     let starts = starts::measure(&place, &settings).await?;
     let rates = rates::measure(&place, &settings).await?;
     let full = full::measure(&place, &settings).await?;
-    let report = Report { load_average_after: machine::load_average(), settings, machine, guest, starts, rates, full };
+    let connectors = connectors::measure(&place, &settings).await?;
+    let load_average_after = machine::load_average();
+    let report = Report { load_average_after, settings, machine, guest, starts, rates, full, connectors };
     let json = serde_json::to_vec_pretty(&report)?;
     std::fs::write(&args.out, json).with_context(|| format!("writing `{}`", args.out.display()))?;
     report.print();

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::{full::Full, guest::Guest, load::Length, machine::Machine, rates::Rates, starts::Starts};
+use crate::{
+    connectors::Connectors, full::Full, guest::Guest, load::Length, machine::Machine, rates::Rates, starts::Starts,
+};
 
 /// How it was measured.
 #[derive(Debug, Serialize)]
@@ -23,6 +25,8 @@ pub(crate) struct Settings {
     pub(crate) starts: usize,
     /// Guest calls that are timed.
     pub(crate) guest_calls: u64,
+    /// Connectors that operators made.
+    pub(crate) connectors: usize,
     /// Sessions that events are spread over.
     pub(crate) sessions: u64,
     /// Size of an event.
@@ -46,6 +50,7 @@ pub(crate) struct Report {
     pub(crate) starts: Starts,
     pub(crate) rates: Rates,
     pub(crate) full: Full,
+    pub(crate) connectors: Connectors,
 }
 
 /// One line of the table.
@@ -125,7 +130,8 @@ impl Report {
         );
         println!();
         let head = ["what", "result", "at least", "aim", ""].map(str::to_owned);
-        let rows: Vec<[String; 5]> = [head].into_iter().chain(self.lines().iter().map(Line::cells)).collect();
+        let lines = self.lines().into_iter().chain(self.lines_of_connectors());
+        let rows: Vec<[String; 5]> = [head].into_iter().chain(lines.map(|line| line.cells())).collect();
         let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
         let [name, result, at_least, aim] = [0, 1, 2, 3].map(width);
         for row in &rows {
@@ -175,6 +181,22 @@ impl Report {
             Line::of(format!("  with {receipts} receipts"), full.full_per_second, PerSecond),
             Line::of("  store that began empty", full.empty_per_second, PerSecond),
             Line::of("database for each event", full.bytes_per_event, Bytes),
+        ]
+    }
+
+    /// What is asked for is of a thousand.
+    fn lines_of_connectors(&self) -> Vec<Line> {
+        use Unit::{Mebibytes, Millis};
+        let Connectors { count, made_ms, idle_mib, list, change, start_ms } = &self.connectors;
+        vec![
+            Line::of(format!("resident memory, idle, {count} connectors"), *idle_mib, Mebibytes)
+                .with_limits(100.0, 60.0),
+            Line::of("  the whole list, p50", list.p50_ms, Millis).with_limits(50.0, 5.0),
+            Line::of("  the whole list, longest", list.max_ms, Millis),
+            Line::of("  a change until an event shows it, p50", change.p50_ms, Millis).with_limits(100.0, 5.0),
+            Line::of("  a change until an event shows it, longest", change.max_ms, Millis),
+            Line::of("  making all of them", *made_ms, Millis),
+            Line::of("  start to ready", *start_ms, Millis),
         ]
     }
 }

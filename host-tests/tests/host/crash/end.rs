@@ -39,7 +39,11 @@ async fn asked_to_stop_it_ends_well() {
     let run = host.sender("orders").bearer("tok").say("k1", "room", "a").await.expect(200).text("/run_id").to_owned();
     let ended = host.terminate().await;
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    assert_eq!(files(&host), ["compiled", "kheish.db", "kheishd.lock"], "the log is folded into the file");
+    assert_eq!(
+        files(&host),
+        ["compiled", "control-plane-auth", "kheish.db", "kheishd.lock", "master.key"],
+        "the log is folded into the file"
+    );
     let mode = fs::metadata(host.state_folder().join("kheish.db")).unwrap().permissions().mode();
     assert_eq!(mode & 0o077, 0, "nobody else reads messages");
     host.restart().await;
