@@ -7,6 +7,7 @@ target := env("CARGO_TARGET_DIR", justfile_directory() / "target")
 guests := target / "guests"
 nextest := "0.9.151"
 deny := "0.20.2"
+python := target / "python"
 
 export CARGO_TERM_PROGRESS_WHEN := env("CARGO_TERM_PROGRESS_WHEN", "never")
 export KHEISH_GUESTS := guests
@@ -21,7 +22,7 @@ demo: build
 
 # Everything that must hold: style, lints, licences, documentation, and all tests.
 test: tools lint build
-    cargo nextest run --workspace
+    KHEISH_SCHEMATHESIS="{{ python }}/bin/schemathesis" cargo nextest run --workspace
     cargo test --doc --quiet
     cargo test --manifest-path guest-connectors/Cargo.toml --workspace --quiet
 
@@ -52,7 +53,7 @@ lint:
 audit:
     cargo deny check advisories
 
-# What the tests need beside the toolchain: nextest, cargo-deny, and a PostgreSQL server's programs.
+# What the tests need beside the toolchain: nextest, cargo-deny, a PostgreSQL server's programs, and Schemathesis.
 [private]
 tools:
     #!/usr/bin/env bash
@@ -60,12 +61,24 @@ tools:
     have() { command -v "$1" >/dev/null; }
     have cargo-nextest || { echo "installing cargo-nextest"; cargo install --quiet --locked cargo-nextest@{{ nextest }}; }
     have cargo-deny || { echo "installing cargo-deny"; cargo install --quiet --locked cargo-deny@{{ deny }}; }
+    as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
     if ! have initdb && ! compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; then
         echo "installing PostgreSQL: the tests start servers of their own"
-        as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
         as_root mkdir -p /etc/postgresql-common
         # Only the programs are wanted, no server that runs from now on.
         [ -e /etc/postgresql-common/createcluster.conf ] || echo 'create_main_cluster = false' | as_root tee /etc/postgresql-common/createcluster.conf >/dev/null
         as_root apt-get update -q=2
         as_root apt-get install -y -q=2 --no-install-recommends postgresql
+    fi
+    if ! cmp --quiet host-tests/requirements.txt "{{ python }}/installed"; then
+        # Debian's Python comes without what makes virtual environments.
+        if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
+            echo "installing python3-venv"
+            as_root apt-get update -q=2
+            as_root apt-get install -y -q=2 --no-install-recommends python3-venv
+        fi
+        echo "installing Schemathesis and a validator into {{ python }}: they test the API's document, and the API by it"
+        python3 -m venv --clear "{{ python }}"
+        "{{ python }}/bin/pip" install --quiet --disable-pip-version-check --requirement host-tests/requirements.txt
+        cp host-tests/requirements.txt "{{ python }}/installed"
     fi
