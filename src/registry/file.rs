@@ -20,6 +20,8 @@ use crate::{
 
 mod json;
 
+pub(crate) use json::object as toml_as_json;
+
 /// Arrays of tables whose name says the kind.
 const ARRAYS: [(&str, &str); 4] = [
     ("http_connectors", "http"),

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Number, Value};
-use toml_edit::{ArrayOfTables, Document, Item, Table, Value as Toml};
+use serde_json::{Map, Value};
+use toml_edit::{ArrayOfTables, Document};
+
+use crate::registry::file::toml_as_json;
 
 /// Arrays of tables whose name says the kind; the tables of the last one say it themselves.
 const ARRAYS: [(&str, Option<&str>); 5] = [
@@ -83,7 +85,7 @@ fn read_tables(
             Some((name.to_owned(), place(span.start)))
         });
         let lines: BTreeMap<String, usize> = lines.collect();
-        let mut fields = object(table);
+        let mut fields = toml_as_json(table.iter());
         let mut take = |field: &str| match fields.remove(field) {
             Some(Value::String(text)) if !text.is_empty() => Some(text),
             Some(_) => {
@@ -98,33 +100,6 @@ fn read_tables(
         let (name, kind) = (take("name"), kind.map_or_else(|| take("kind"), |kind| Some(kind.to_owned())));
         if let (Some(name), Some(kind)) = (name, kind) {
             connectors.push(Written { kind, name, fields, line, lines });
-        }
-    }
-}
-
-fn object(table: &Table) -> Map<String, Value> {
-    table.iter().filter_map(|(name, inner)| Some((name.to_owned(), item(inner)?))).collect()
-}
-
-fn item(item: &Item) -> Option<Value> {
-    match item {
-        Item::None => None,
-        Item::Value(one) => Some(value(one)),
-        Item::Table(table) => Some(object(table).into()),
-        Item::ArrayOfTables(tables) => Some(tables.iter().map(|table| Value::from(object(table))).collect()),
-    }
-}
-
-fn value(value: &Toml) -> Value {
-    match value {
-        Toml::String(text) => Value::from(text.value().as_str()),
-        Toml::Integer(number) => Value::from(*number.value()),
-        Toml::Float(number) => Number::from_f64(*number.value()).map_or(Value::Null, Value::Number),
-        Toml::Boolean(truth) => Value::from(*truth.value()),
-        Toml::Datetime(time) => Value::from(time.value().to_string()),
-        Toml::Array(values) => values.iter().map(self::value).collect(),
-        Toml::InlineTable(table) => {
-            table.iter().map(|(name, inner)| (name.to_owned(), self::value(inner))).collect::<Map<_, _>>().into()
         }
     }
 }

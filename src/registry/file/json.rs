@@ -4,7 +4,7 @@ use serde_json::{Map, Number, Value};
 use toml_edit::{Item, Value as Toml};
 
 /// An object of the items that have a value.
-pub(super) fn object<'t>(items: impl Iterator<Item = (&'t str, &'t Item)>) -> Map<String, Value> {
+pub(crate) fn object<'t>(items: impl Iterator<Item = (&'t str, &'t Item)>) -> Map<String, Value> {
     items.filter_map(|(name, item)| Some((name.to_owned(), self::item(item)?))).collect()
 }
 
