@@ -76,6 +76,12 @@ impl Host {
         self.how.env.retain(|(known, _)| known != name);
     }
 
+    /// Sets this environment variable from the next start on.
+    pub fn set_env(&mut self, name: &str, value: &str) {
+        self.forget_env(name);
+        self.how.env.push((name.to_owned(), value.to_owned()));
+    }
+
     /// Ends the daemon as a power cut would.
     pub fn kill(&mut self) {
         self.process.kill();

@@ -1,8 +1,8 @@
 //! Known secret values are masked in texts.
 //!
 //! There is one set of them in the process: what is secret anywhere must be masked everywhere, in logs, errors and answers
-//! alike. Values of 6 to 4,096 bytes are masked, and what they look like as JSON, in an address, in base64 and in
-//! hexadecimal. A value that was a secret once stays one.
+//! alike. Values of 6 to 4,096 bytes are masked, and what they look like as JSON, in a JSON pointer, in an address,
+//! in base64 and in hexadecimal. A value that was a secret once stays one.
 
 use std::{
     borrow::Cow,

@@ -4,7 +4,7 @@
 use serde::de::DeserializeOwned;
 use serde_path_to_error::{Path, Segment};
 
-use super::problem::{FieldError, Problem, masked_pointer};
+use super::problem::{FieldError, Problem};
 use crate::{nearest::suggestion, secrets::mask::mask};
 
 /// The most characters of a refusal that repeats what the caller sent.
@@ -29,7 +29,7 @@ fn refusal(pointer: String, error: &serde_json::Error) -> Problem {
     let place = format!(" at line {} column {}", error.line(), error.column());
     let whole = error.to_string();
     let detail = shortened(&explained(whole.strip_suffix(&place).unwrap_or(&whole)));
-    let pointer = shortened(&masked_pointer(&pointer));
+    let pointer = shortened(&pointer);
     let sentence = if pointer.is_empty() { detail.clone() } else { format!("{detail}, at `{pointer}`") };
     Problem::bad_request("api", "invalid_payload", sentence).with_errors(vec![FieldError { pointer, detail }])
 }

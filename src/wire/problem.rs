@@ -136,27 +136,17 @@ impl Problem {
     }
 }
 
-/// A JSON pointer without secrets in its names, which it writes in a form of its own.
-pub(super) fn masked_pointer(pointer: &str) -> String {
-    let masked = |segment: &str| {
-        let name = segment.replace("~1", "/").replace("~0", "~");
-        mask(&name).replace('~', "~0").replace('/', "~1")
-    };
-    pointer.split('/').map(masked).collect::<Vec<_>>().join("/")
-}
-
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let masked = |error: FieldError| FieldError {
-            pointer: masked_pointer(&error.pointer),
-            detail: mask(&error.detail).into_owned(),
-        };
+        // A pointer names members as the caller wrote them.
+        let text = |text: &str| mask(text).into_owned();
+        let masked = |error: FieldError| FieldError { pointer: text(&error.pointer), detail: text(&error.detail) };
         let errors = self.errors.into_iter().map(masked).collect();
         let document = Document {
             r#type: format!("urn:kheish:problem:{}", self.code),
             title: self.status.canonical_reason().unwrap_or("Daemon Error"),
             status: self.status.as_u16(),
-            detail: mask(&self.detail).into_owned(),
+            detail: text(&self.detail),
             code: self.code,
             domain: self.domain,
             errors,

@@ -1,69 +1,60 @@
-//! Sealed secrets on the real daemon: the key, the store that nobody may touch, new keys under load, and a search for every
-//! value that was ever secret.
+//! Secrets at rest: the master key, its replacement, and that no value is found anywhere.
 
-use std::path::Path;
-
-use kheish::{
-    metrics::Metrics,
-    store::{
-        Store, StoreError, StoreSettings,
-        sql::Query,
-        writer::{Command, Tx},
-    },
-};
-use kheish_host_tests::host::Host;
-use serde_json::{Value, json};
-
+mod rest;
 mod rotation;
 mod search;
 mod start;
 
-/// Fields of a connector that makes sessions and takes this token.
-fn fields(token: &str) -> Value {
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::PathBuf,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use kheish_host_tests::{client::Answer, host::Host};
+use serde_json::{Value, json};
+
+const VARIABLE: &str = "KHEISH_AUTH_STORE_MASTER_KEY";
+const FILE_VARIABLE: &str = "KHEISH_AUTH_STORE_MASTER_KEY_FILE";
+const ROTATE: &str = "/v1/runtime/secret-keys/rotate";
+
+/// The master key's file.
+fn key_file(host: &Host) -> PathBuf {
+    host.state_folder().join("master.key")
+}
+
+fn key_text(host: &Host) -> String {
+    fs::read_to_string(key_file(host)).unwrap()
+}
+
+/// Stores a secret of this name.
+async fn store(host: &Host, name: &str, value: &str) -> Answer {
+    let body = json!({ "slot_id": name, "state": { "value": value } });
+    host.post("/v1/runtime/secrets", &body).await.expect(200)
+}
+
+/// A connector that makes sessions, whose callers show one secret and sign with another.
+fn guarded(bearer: &Value, hmac: &Value) -> Value {
     json!({
-        "bearer_token": { "value": token },
+        "bearer_token": bearer,
+        "hmac_secret": hmac,
         "session_policy": { "create_if_missing": true },
         "ingress_events_per_second": 100_000,
     })
 }
 
-/// Stores a secret.
-async fn store(host: &Host, name: &str, value: &str) {
-    host.post("/v1/runtime/secrets", &json!({ "slot_id": name, "state": { "value": value } })).await.expect(200);
+/// An event that is like no other.
+fn event() -> Value {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    json!({ "idempotency_key": format!("k{number}"), "binding_keys": ["room"], "content": "hello" })
 }
 
-/// Whether a connector takes an event with this token.
-async fn takes(host: &Host, name: &str, token: &str, key: &str) -> u16 {
-    host.sender(name).bearer(token).say(key, "room", "hello").await.status
-}
-
-/// Changes the store of a daemon that does not run.
-async fn edit(state: &Path, statement: &'static str) {
-    let store = Store::open_sqlite(state, &StoreSettings::default(), Metrics::new().unwrap()).await.unwrap();
-    assert_eq!(store.write(Edit(statement)).await.unwrap(), 1, "{statement}");
-    store.close().await;
-}
-
-/// What is sealed in the store of a daemon that does not run.
-async fn sealed(state: &Path) -> Vec<(String, Vec<u8>)> {
-    let store = Store::open_sqlite(state, &StoreSettings::default(), Metrics::new().unwrap()).await.unwrap();
-    let all = "SELECT name, sealed FROM secrets UNION ALL SELECT 'key ' || id, wrapped FROM data_keys ORDER BY 1";
-    let rows = store.read(Query::new(all)).await.unwrap();
-    let rows = rows.into_iter().map(|mut row| (row.take().unwrap(), row.take().unwrap())).collect();
-    store.close().await;
-    rows
-}
-
-struct Edit(&'static str);
-
-impl Command for Edit {
-    type Reply = u64;
-
-    async fn apply(batch: &[Self], tx: &mut Tx<'_>) -> Result<Vec<u64>, StoreError> {
-        let mut changed = Vec::new();
-        for Edit(statement) in batch {
-            changed.push(tx.execute(Query::new(*statement)).await?);
-        }
-        Ok(changed)
-    }
+/// Fails unless the names in the state folder that begin with `master.key` are these.
+#[track_caller]
+fn key_files_are(host: &Host, names: &[&str]) {
+    let entries = fs::read_dir(host.state_folder()).unwrap().map(|entry| entry.unwrap().file_name());
+    let all = entries.map(|name| name.into_string().unwrap()).filter(|name| name.starts_with("master.key"));
+    assert_eq!(all.collect::<BTreeSet<_>>(), names.iter().map(|name| (*name).to_owned()).collect());
 }

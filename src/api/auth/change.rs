@@ -8,6 +8,7 @@ use super::{
     access,
     audit::{Audit, Event},
 };
+use crate::secrets::mask::mask;
 
 /// Characters of a path that are kept.
 const PATH: usize = 256;
@@ -26,7 +27,7 @@ impl Change {
         let event = || Event {
             event: "control_write",
             method: Some(method.to_string()),
-            path: Some(path.chars().take(PATH).collect()),
+            path: Some(mask(path).chars().take(PATH).collect()),
             role: Some(role),
             remote: Some(remote),
             ..Event::default()

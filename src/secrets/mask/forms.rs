@@ -11,18 +11,20 @@ pub(super) const LONGEST: usize = 4096;
 /// Bytes that are wiped when dropped.
 pub(super) type Bytes = Zeroizing<Vec<u8>>;
 
-/// The part of a value that is looked for: white space around it is often lost on the way. Nothing where the value is
-/// too short or too long to be masked.
+/// The part of a value that is looked for: white space around a text is often lost on the way, while bytes are a key, and
+/// all of them count. Nothing where the value is too short or too long to be masked.
 pub(super) fn core(value: &[u8]) -> Option<&[u8]> {
-    let trimmed = value.trim_ascii();
+    let trimmed = if str::from_utf8(value).is_ok() { value.trim_ascii() } else { value };
     let core = if trimmed.len() < SHORTEST { value } else { trimmed };
     (SHORTEST..=LONGEST).contains(&core.len()).then_some(core)
 }
 
-/// A value as it is, as JSON, in an address, in base64 and in hexadecimal; each once, the value itself first.
+/// A value as it is, as JSON, in an address, in base64, in hexadecimal and in a JSON pointer; each once, the value itself
+/// first.
 pub(super) fn of(value: &[u8]) -> Vec<Bytes> {
     let mut forms = vec![Bytes::new(value.to_vec())];
-    let written = [json(value), percent(value), base64(value), Some(Bytes::new(hex::encode(value).into_bytes()))];
+    let hex = Some(Bytes::new(hex::encode(value).into_bytes()));
+    let written = [json(value), percent(value), base64(value), hex, pointer(value)];
     let parts = (0..3).map(|before| base64_within(value, before));
     for form in written.into_iter().flatten().chain(parts) {
         if !forms.contains(&form) {
@@ -48,6 +50,19 @@ fn percent(value: &[u8]) -> Option<Bytes> {
             text.push(*byte);
         } else {
             text.extend_from_slice(&[b'%', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+        }
+    }
+    Some(text)
+}
+
+/// In a JSON pointer (RFC 6901), which names the members that are wrong.
+fn pointer(value: &[u8]) -> Option<Bytes> {
+    let mut text = Bytes::new(Vec::with_capacity(value.len() * 2));
+    for byte in value {
+        match byte {
+            b'~' => text.extend_from_slice(b"~0"),
+            b'/' => text.extend_from_slice(b"~1"),
+            _ => text.push(*byte),
         }
     }
     Some(text)
@@ -90,7 +105,8 @@ mod tests {
     fn forms_are_as_others_write_them() {
         let texts: Vec<String> =
             of(b"p\"/ +\xc3\xa9").iter().map(|form| String::from_utf8(form.to_vec()).unwrap()).collect();
-        assert_eq!(texts[..5], ["p\"/ +é", "p\\\"/ +é", "p%22%2F%20%2B%C3%A9", "cCIvICvDqQ==", "70222f202bc3a9"]);
+        let expected = ["p\"/ +é", "p\\\"/ +é", "p%22%2F%20%2B%C3%A9", "cCIvICvDqQ==", "70222f202bc3a9", "p\"~1 +é"];
+        assert_eq!(texts[..6], expected);
         // Without special letters it is the same in three forms, and without padding base64 is one of its parts.
         assert_eq!(of(b"abcdef").len(), 5);
     }
