@@ -74,6 +74,16 @@ async fn what_cannot_be_done_is_tried_once() {
 }
 
 #[tokio::test]
+async fn what_a_platform_says_is_kept_without_secrets() {
+    let host = with_outbox().start().await;
+    let secret = json!({ "slot_id": "mine", "state": { "value": "value-of-mine" } });
+    host.post("/v1/runtime/secrets", &secret).await.expect(200);
+    let says = json!({ "answer": "terminal", "reason": "The token value-of-mine was revoked." });
+    let delivery = deliver(&host, outbox_target("main", &says), "dead_lettered").await;
+    assert_eq!(delivery["last_error"]["detail"], "The token [masked] was revoked.");
+}
+
+#[tokio::test]
 async fn what_nobody_knows_is_not_sent_again_and_holds_up_nobody() {
     let mut host = with_outbox().start().await;
     let run = say(&host, "s", &[ends("unknown")], &["one", "two"]).await;
