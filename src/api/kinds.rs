@@ -74,7 +74,7 @@ pub async fn get(
 
 fn view(api: &Api, kind: &str) -> Option<KindView> {
     let (plugin, file) = api.connectors.kinds().provider(kind)?;
-    let Manifest { contract, kind, version, description, settings, secrets, verification, ingress } =
+    let Manifest { contract, kind, version, description, settings, secrets, verification, ingress, .. } =
         plugin.manifest().clone();
     let digest = plugin.digest().to_owned();
     Some(KindView { kind, version, description, contract, settings, secrets, verification, ingress, file, digest })

@@ -1,8 +1,9 @@
 //! What a kind says about itself, as in `wit/manifest.schema.json`. Untrusted input: size, depth and every field are
 //! checked when it is parsed.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::OnceLock};
 
+use jsonschema::Validator;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -52,6 +53,9 @@ pub struct Manifest {
     /// Push ingress.
     #[serde(default)]
     pub ingress: IngressSpec,
+    /// Made of `settings` when the first connector is checked: compiling it takes longer than a check.
+    #[serde(skip)]
+    validator: OnceLock<Option<Validator>>,
 }
 
 impl Manifest {
@@ -63,6 +67,11 @@ impl Manifest {
         let manifest: Self = serde_json::from_str(text)?;
         let broken = check::broken_rules(&manifest);
         if broken.is_empty() { Ok(manifest) } else { Err(ManifestError::Rules(broken)) }
+    }
+
+    /// The settings schema, ready to check settings. There is always one: a manifest is refused when its schema is none.
+    pub fn validator(&self) -> Option<&Validator> {
+        self.validator.get_or_init(|| jsonschema::validator_for(&self.settings).ok()).as_ref()
     }
 }
 

@@ -81,9 +81,7 @@ fn refuse_unknown(manifest: &Manifest, settings: &mut Map<String, Value>, broken
 }
 
 fn check_schema(manifest: &Manifest, settings: &Value, broken: &mut Vec<Broken>) {
-    // The manifest was refused when its schema is none.
-    let Ok(validator) = jsonschema::validator_for(&manifest.settings) else { return };
-    for error in validator.iter_errors(settings) {
+    for error in manifest.validator().into_iter().flat_map(|validator| validator.iter_errors(settings)) {
         broken.push(Broken::at(error.instance_path().to_string(), error.to_string()));
     }
 }
