@@ -5,6 +5,7 @@
 //! and nothing in memory can be out of date but the master key. Whatever passes through is known to [`mask`] from then on.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -38,8 +39,8 @@ use crate::{
     },
 };
 
-/// Secrets that are opened with one statement at the start.
-const PAGE: i64 = 256;
+/// Secrets that are read with one statement.
+const PAGE: u16 = 256;
 /// How often a secret is read that was sealed anew under another master key between the read and its opening.
 const READS: u32 = 3;
 
@@ -111,6 +112,10 @@ impl Vault {
         source: MasterKeySource,
     ) -> Result<Self, VaultError> {
         let keys = data_keys::all(store).await?;
+        if keys.is_empty() {
+            // Found out below too, but by then a key that opens nothing would have been made.
+            refuse_secrets_without_keys(store).await?;
+        }
         let master = source.load(state_folder, sealed_under(&keys)?)?;
         mask::remember(&Secret::new(master.expose()));
         let keyring = Arc::new(Keyring::new(master));
@@ -133,7 +138,7 @@ impl Vault {
     async fn open_all(&self) -> Result<(), VaultError> {
         let mut after = String::new();
         loop {
-            let page = secrets::page(&self.0.store, &after, PAGE).await?;
+            let page = secrets::page(&self.0.store, &after, PAGE.into()).await?;
             let Some(last) = page.last() else { return Ok(()) };
             after.clone_from(&last.row.name);
             for row in &page {
@@ -156,6 +161,20 @@ impl Vault {
                 }
             }
         }
+    }
+
+    /// The present values of many secrets, with few statements. What is not there, or cannot be opened, is left out:
+    /// [`Self::get`] says why.
+    pub async fn get_many(&self, names: &[&str]) -> Result<BTreeMap<String, Secret>, VaultError> {
+        let mut found = BTreeMap::new();
+        for names in names.chunks(PAGE.into()) {
+            for row in secrets::some(&self.0.store, names).await? {
+                let Ok(secret) = self.unseal(&row) else { continue };
+                mask::remember(&secret);
+                found.insert(row.row.name, secret);
+            }
+        }
+        Ok(found)
     }
 
     fn unseal(&self, KeyedRow { row, key }: &KeyedRow) -> Result<Secret, VaultError> {
@@ -199,6 +218,13 @@ impl Vault {
 }
 
 /// The master key that wrapped the data keys; one transaction wraps them all, so one tells for all.
+async fn refuse_secrets_without_keys(store: &Store) -> Result<(), VaultError> {
+    match secrets::page(store, "", 1).await?.pop() {
+        Some(KeyedRow { row, .. }) => Err(VaultError::KeyGone { name: row.name, key: row.key_id }),
+        None => Ok(()),
+    }
+}
+
 fn sealed_under(keys: &[WrappedKey]) -> Result<Option<KeyId>, VaultError> {
     let wrapped_by =
         |key: &WrappedKey| sealed_by(&key.wrapped).map_err(|error| VaultError::DataKey { id: key.id, error });

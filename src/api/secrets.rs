@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{Api, to_its_end};
 use crate::{
     model::secret::SecretStatus,
-    registry::secrets::NotDeleted,
+    registry::{entry::Entry, secrets::NotDeleted},
     secrets::Secret,
     vault::VaultError,
     wire::{extract, problem::Problem},
@@ -94,12 +94,12 @@ struct SecretState {
 )]
 pub async fn list(State(api): State<Api>) -> Result<Json<Vec<SecretView>>, Problem> {
     let all = api.connectors.secrets().await.map_err(failed)?;
-    let mut users = api.connectors.users();
-    let view = |status: SecretStatus| {
-        let used_by = users.remove(&status.name).unwrap_or_default();
-        view(status, used_by)
-    };
-    Ok(Json(all.into_iter().map(view).collect()))
+    let mut users = api.connectors.users_by_secret();
+    let views = all.into_iter().map(|status| {
+        let users = users.remove(&status.name).unwrap_or_default();
+        view(status, &users)
+    });
+    Ok(Json(views.collect()))
 }
 
 /// One secret, without its value.
@@ -117,7 +117,8 @@ pub async fn get(
 ) -> Result<Json<SecretView>, Problem> {
     let status = api.connectors.secret(&name).await.map_err(failed)?;
     let status = status.ok_or_else(|| not_found(NotDeleted::Unknown(name)))?;
-    Ok(Json(view_of_one(&api, status)))
+    let users = api.connectors.users_of(&status.name);
+    Ok(Json(view(status, &users)))
 }
 
 /// Store a secret, new or in place of its former value. Connectors that refer to it have the new value when this answers.
@@ -136,7 +137,8 @@ pub async fn put(
     let connectors = Arc::clone(&api.connectors);
     let stored = to_its_end(async move { connectors.put_secret(&body.slot_id, &value).await }).await?;
     let status = stored.map_err(super::connectors::refused)?;
-    Ok(Json(view_of_one(&api, status)))
+    let users = api.connectors.users_of(&status.name);
+    Ok(Json(view(status, &users)))
 }
 
 /// That something was done.
@@ -191,12 +193,8 @@ pub async fn rotate_keys(State(api): State<Api>) -> Result<Json<RotatedView>, Pr
     }))
 }
 
-fn view_of_one(api: &Api, status: SecretStatus) -> SecretView {
-    let users = api.connectors.users_of(&status.name);
-    view(status, users.iter().map(|entry| entry.definition.id.to_string()).collect())
-}
-
-fn view(status: SecretStatus, used_by: Vec<String>) -> SecretView {
+fn view(status: SecretStatus, users: &[Arc<Entry>]) -> SecretView {
+    let used_by: Vec<String> = users.iter().map(|entry| entry.definition.id.to_string()).collect();
     let summary = match used_by.len() {
         0 => "not used by any connector".to_owned(),
         1 => "used by one connector".to_owned(),

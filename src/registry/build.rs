@@ -31,7 +31,7 @@ pub(super) struct Builder {
     pub(super) surroundings: Surroundings,
 }
 
-/// Secrets that are about to be stored, by name.
+/// Secrets that are known without a look into the vault, by name: those that are about to be stored come first.
 pub(super) type Pending = BTreeMap<String, Secret>;
 
 /// What is taken for given although it is not there yet.

@@ -222,11 +222,11 @@ impl Connectors {
     /// Secrets that were made for a connector, that it no longer names, and that nobody else does.
     fn orphaned(&self, id: &ConnectorId, before: &Map<String, Value>, after: &Map<String, Value>) -> Vec<String> {
         let prefix = upsert::own_secret(id, "");
-        let kept = secret_fields::references(after);
+        let kept: Vec<&str> = secret_fields::references(after).collect();
         let own = secret_fields::references(before)
-            .into_iter()
             .filter(|name| name.strip_prefix(&prefix).is_some_and(|slot| !slot.contains('.')) && !kept.contains(name));
-        own.filter(|name| self.users_of(name).iter().all(|entry| entry.definition.id == *id)).collect()
+        let alone = own.filter(|name| self.users_of(name).iter().all(|entry| entry.definition.id == *id));
+        alone.map(str::to_owned).collect()
     }
 
     /// Connectors whose targets lead to `id`, with the JSON pointer of the first such target.

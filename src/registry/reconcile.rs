@@ -1,13 +1,17 @@
 //! The turn that every change takes: build, then put everything in place at once.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::{
     Connectors,
-    build::Assumed,
+    build::{Assumed, Pending},
     definition::{Broken, Definition},
     entry::{Entry, Failure, Running, State},
     persist::{Remove, Tell},
+    secret_fields,
     targets::Reachable,
 };
 use crate::{connectors::Plugin, ingress::routes::Route, model::ids::ConnectorId, store::StoreError};
@@ -31,12 +35,13 @@ impl Connectors {
         plugin: Option<&Arc<dyn Plugin>>,
         assumed: &Assumed,
     ) -> Vec<Tried> {
+        let known = self.known_secrets(&definitions, &assumed.secrets).await;
         let mut built = Vec::with_capacity(definitions.len());
         for definition in definitions {
             let kind = &definition.id.kind;
             let plugin = plugin.filter(|plugin| plugin.manifest().kind == *kind).cloned();
             let route = match plugin.or_else(|| self.kinds.plugin(kind)) {
-                Some(plugin) => self.builder.build(&definition, &plugin, &assumed.secrets).await,
+                Some(plugin) => self.builder.build(&definition, &plugin, &known).await,
                 None => Err(vec![Broken::whole(self.nobody_provides(kind))]),
             };
             built.push((definition, route));
@@ -54,6 +59,17 @@ impl Connectors {
             tried.push(Tried { definition, outcome });
         }
         tried
+    }
+
+    /// The secrets of all definitions, those that are about to be stored first. Read together, because a statement for each
+    /// would be most of what many definitions cost. What is left out is looked for again, and then somebody hears why.
+    async fn known_secrets(&self, definitions: &[Arc<Definition>], pending: &Pending) -> Pending {
+        let fields = definitions.iter().map(|definition| &definition.fields);
+        let named: BTreeSet<&str> = fields.flat_map(secret_fields::references).collect();
+        let names: Vec<&str> = named.into_iter().filter(|name| !pending.contains_key(*name)).collect();
+        let mut known = self.builder.vault.get_many(&names).await.unwrap_or_default();
+        known.extend(pending.iter().map(|(name, secret)| (name.clone(), secret.clone())));
+        known
     }
 
     pub(super) fn nobody_provides(&self, kind: &str) -> String {
@@ -161,6 +177,9 @@ impl Connectors {
 
     /// Publishes changes that no command of their own has made durable, and tells of those that changed a connector's state.
     pub(super) async fn publish_and_tell(&self, tried: Vec<Tried>, cause: &'static str) {
+        if tried.is_empty() {
+            return;
+        }
         let ids: Vec<ConnectorId> = tried.iter().map(|tried| tried.definition.id.clone()).collect();
         self.publish(tried, &[]);
         let entries: Vec<Arc<Entry>> = ids.iter().filter_map(|id| self.get(id)).collect();
@@ -176,9 +195,6 @@ impl Connectors {
     }
 
     async fn tell(&self, entries: &[Arc<Entry>], cause: &'static str) -> Result<(), StoreError> {
-        if entries.is_empty() {
-            return Ok(());
-        }
         let events = entries.iter().map(|entry| entry.told(cause)).collect();
         self.store.write(Tell { events }).await
     }

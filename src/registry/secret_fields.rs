@@ -77,14 +77,13 @@ pub(super) fn redacted(written: Option<&Written>) -> Value {
 }
 
 /// The names of secrets in the store that a connector refers to, in either spelling.
-pub(super) fn references(fields: &Map<String, Value>) -> Vec<String> {
-    let named = fields.iter().filter_map(|(field, value)| match value {
-        Value::String(name) if field.ends_with("_secret_ref") => Some(name),
+pub(super) fn references(fields: &Map<String, Value>) -> impl Iterator<Item = &str> {
+    fields.iter().filter_map(|(field, value)| match value {
+        Value::String(name) if field.ends_with("_secret_ref") => Some(name.as_str()),
         Value::Object(object) => object.get("secret_ref").and_then(|name| match name {
-            Value::String(name) if object.len() == 1 => Some(name),
+            Value::String(name) if object.len() == 1 => Some(name.as_str()),
             _ => None,
         }),
         _ => None,
-    });
-    named.cloned().collect()
+    })
 }

@@ -1,7 +1,10 @@
 //! Changes of secrets, in turn with those of connectors: a secret that one rests on cannot be deleted, and a new value
 //! reaches its connectors before the caller hears that it is stored.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::{Connectors, change::Refused, entry::Entry, persist::Tell, secret_fields};
 use crate::{
@@ -27,17 +30,19 @@ pub enum NotDeleted {
 impl Connectors {
     /// Connectors that refer to a secret.
     pub fn users_of(&self, secret: &str) -> Vec<Arc<Entry>> {
-        let uses =
-            |entry: &Arc<Entry>| secret_fields::references(&entry.definition.fields).iter().any(|name| name == secret);
+        let uses = |entry: &Arc<Entry>| secret_fields::references(&entry.definition.fields).any(|name| name == secret);
         self.all().into_iter().filter(uses).collect()
     }
 
-    /// Who refers to each secret, as `kind/name`.
-    pub fn users(&self) -> HashMap<String, Vec<String>> {
-        let mut users: HashMap<String, Vec<String>> = HashMap::new();
+    /// Connectors that refer to each secret, by its name: all connectors are looked at once, however many secrets there are.
+    /// Secrets that nobody refers to are absent.
+    pub fn users_by_secret(&self) -> BTreeMap<String, Vec<Arc<Entry>>> {
+        let mut users: BTreeMap<String, Vec<Arc<Entry>>> = BTreeMap::new();
         for entry in self.all() {
-            for secret in secret_fields::references(&entry.definition.fields) {
-                users.entry(secret).or_default().push(entry.definition.id.to_string());
+            // Two slots may refer to one secret.
+            let named: BTreeSet<&str> = secret_fields::references(&entry.definition.fields).collect();
+            for name in named {
+                users.entry(name.to_owned()).or_default().push(Arc::clone(&entry));
             }
         }
         users

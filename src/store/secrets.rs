@@ -40,6 +40,13 @@ pub async fn get(store: &Store, name: &str) -> Result<Option<KeyedRow>, StoreErr
     store.read(query).await?.into_iter().next().map(keyed).transpose()
 }
 
+/// Those of these secrets that there are, in no order. So many names must fit into one statement.
+pub async fn some(store: &Store, names: &[&str]) -> Result<Vec<KeyedRow>, StoreError> {
+    let marks = vec!["?"; names.len()].join(", ");
+    let query = Query::new(format!("{KEYED} WHERE s.name IN ({marks})")).bind_all(names.iter().copied());
+    store.read(query).await?.into_iter().map(keyed).collect()
+}
+
 /// Secrets in the order of their names, from the first after `after`.
 pub async fn page(store: &Store, after: &str, limit: i64) -> Result<Vec<KeyedRow>, StoreError> {
     let query = Query::new(format!("{KEYED} WHERE s.name > ? ORDER BY s.name LIMIT ?")).bind(after).bind(limit);

@@ -15,6 +15,8 @@ use crate::{
     },
 };
 
+mod many;
+
 const VALUE: &str = "xoxb-a-value-nobody-may-find";
 
 struct Place {

@@ -137,3 +137,20 @@ async fn a_file_may_name_secrets_of_the_store() {
     assert_eq!(takes(&host, "orders", "another-value", "k2").await, 200);
     host.delete("/v1/runtime/secrets/shared").await.problem(409, "secrets", "secret_in_use");
 }
+
+#[tokio::test]
+async fn the_list_of_secrets_names_each_user_once() {
+    let host = Host::builder().start().await;
+    store(&host, "idle", "nobody-wants-it").await;
+    store(&host, "shared", "from-the-store").await;
+    let shared = json!({ "secret_ref": "shared" });
+    for body in [json!({ "bearer_token": shared, "hmac_secret": shared }), json!({ "bearer_token": shared })] {
+        let name = if body.get("hmac_secret").is_some() { "both" } else { "one" };
+        host.put_http(name, &body).await.expect(201);
+    }
+    let list = host.get("/v1/runtime/secrets").await.expect(200);
+    let users = |secret: &Value| (secret["slot_id"].clone(), secret["used_by"].clone());
+    let expected = [("idle", json!([])), ("shared", json!(["http/both", "http/one"]))];
+    let found: Vec<_> = list.items().iter().map(users).collect();
+    assert_eq!(found, expected.map(|(name, users)| (json!(name), users)));
+}
