@@ -10,7 +10,7 @@
 //! | [`full`] | the accept rate on a store that holds many receipts, against an empty one; bytes of an event |
 //! | [`starts`] | spawn to ready, with compiled code cached and without |
 //! | [`guest`] | guest calls without HTTP |
-//! | [`connectors`] | many connectors that operators made: memory, lists, changes |
+//! | [`connectors`] | a daemon with many connectors of the API: memory, list, metrics, start, how soon a change shows |
 //! | [`machine`] | what all of it ran on, flush latency included |
 //!
 //! They share a [`daemon`], requests ([`request`]) over bare connections ([`connection`]), the two ways of sending them
@@ -35,7 +35,7 @@ mod request;
 mod starts;
 
 use daemon::Place;
-use report::{Report, Settings};
+use report::{Events, Report, Settings};
 
 /// Measures a release build of kheishd.
 #[derive(Debug, Parser)]
@@ -59,6 +59,12 @@ struct Args {
     /// Receipts in the store that is compared with an empty one [default: 1000000, or 100000 with --quick].
     #[arg(long)]
     receipts: Option<u64>,
+    /// Connectors that are made through the API [default: 1000, or 200 with --quick].
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    connectors: Option<u64>,
+    /// Measure the connectors of the API only.
+    #[arg(long)]
+    only_connectors: bool,
     /// Half a minute in all, for a first impression.
     #[arg(long)]
     quick: bool,
@@ -75,7 +81,7 @@ impl Args {
             receipts: self.receipts.unwrap_or(pick(1_000_000, 100_000)),
             starts: if self.quick { 3 } else { 7 },
             guest_calls: pick(20_000, 5_000),
-            connectors: if self.quick { 200 } else { 1_000 },
+            connectors: self.connectors.unwrap_or(pick(1_000, 200)),
             sessions: request::SESSIONS,
             event_bytes: request::body_bytes(),
         }
@@ -100,18 +106,23 @@ async fn run(args: &Args) -> Result<()> {
     let settings = args.settings();
     let place = Place::new(&args.kheishd, &args.plugins)?;
     let machine = machine::look(place.folder())?;
-    let guest = guest::measure(&place, settings.guest_calls)?;
-    let starts = starts::measure(&place, &settings).await?;
-    let rates = rates::measure(&place, &settings).await?;
-    let full = full::measure(&place, &settings).await?;
+    let events = if args.only_connectors { None } else { Some(events(&place, &settings).await?) };
     let connectors = connectors::measure(&place, &settings).await?;
-    let load_average_after = machine::load_average();
-    let report = Report { load_average_after, settings, machine, guest, starts, rates, full, connectors };
+    let report = Report { load_average_after: machine::load_average(), settings, machine, events, connectors };
     let json = serde_json::to_vec_pretty(&report)?;
     std::fs::write(&args.out, json).with_context(|| format!("writing `{}`", args.out.display()))?;
     report.print();
     println!("all figures: {}", args.out.display());
     Ok(())
+}
+
+async fn events(place: &Place, settings: &Settings) -> Result<Events> {
+    Ok(Events {
+        guest: guest::measure(place, settings.guest_calls)?,
+        starts: starts::measure(place, settings).await?,
+        rates: rates::measure(place, settings).await?,
+        full: full::measure(place, settings).await?,
+    })
 }
 
 /// Says on standard error what is going on; standard output is for the table.

@@ -25,8 +25,8 @@ pub(crate) struct Settings {
     pub(crate) starts: usize,
     /// Guest calls that are timed.
     pub(crate) guest_calls: u64,
-    /// Connectors that operators made.
-    pub(crate) connectors: usize,
+    /// Connectors that are made through the API.
+    pub(crate) connectors: u64,
     /// Sessions that events are spread over.
     pub(crate) sessions: u64,
     /// Size of an event.
@@ -46,11 +46,19 @@ pub(crate) struct Report {
     pub(crate) settings: Settings,
     pub(crate) machine: Machine,
     pub(crate) load_average_after: f64,
+    /// None when only connectors were asked for.
+    #[serde(flatten)]
+    pub(crate) events: Option<Events>,
+    pub(crate) connectors: Connectors,
+}
+
+/// What has to do with events.
+#[derive(Debug, Serialize)]
+pub(crate) struct Events {
     pub(crate) guest: Guest,
     pub(crate) starts: Starts,
     pub(crate) rates: Rates,
     pub(crate) full: Full,
-    pub(crate) connectors: Connectors,
 }
 
 /// One line of the table.
@@ -74,6 +82,7 @@ enum Unit {
     Percent,
     Micros,
     Millis,
+    Seconds,
     Mebibytes,
     Bytes,
 }
@@ -85,6 +94,7 @@ impl Unit {
             Self::Percent => format!("{:.0} %", value * 100.0),
             Self::Micros => format!("{value:.1} µs"),
             Self::Millis => format!("{value:.1} ms"),
+            Self::Seconds => format!("{value:.2} s"),
             Self::Mebibytes => format!("{value:.1} MiB"),
             Self::Bytes => format!("{value:.0} B"),
         }
@@ -130,8 +140,7 @@ impl Report {
         );
         println!();
         let head = ["what", "result", "at least", "aim", ""].map(str::to_owned);
-        let lines = self.lines().into_iter().chain(self.lines_of_connectors());
-        let rows: Vec<[String; 5]> = [head].into_iter().chain(lines.map(|line| line.cells())).collect();
+        let rows: Vec<[String; 5]> = [head].into_iter().chain(self.lines().iter().map(Line::cells)).collect();
         let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
         let [name, result, at_least, aim] = [0, 1, 2, 3].map(width);
         for row in &rows {
@@ -143,8 +152,15 @@ impl Report {
     }
 
     fn lines(&self) -> Vec<Line> {
+        let events = self.events.iter().flat_map(|events| events.lines(&self.settings));
+        events.chain(self.connectors.lines(self.settings.connectors)).collect()
+    }
+}
+
+impl Events {
+    fn lines(&self, settings: &Settings) -> Vec<Line> {
         use Unit::{Bytes, Mebibytes, Micros, Millis, PerSecond, Percent};
-        let Self { settings, guest, starts, rates, full, .. } = self;
+        let Self { guest, starts, rates, full } = self;
         let receipts = settings.receipts;
         let of_rounds = |pick: fn(&crate::load::Round) -> f64| {
             crate::figures::median(rates.guest.iter().map(pick)).unwrap_or(f64::NAN)
@@ -183,20 +199,26 @@ impl Report {
             Line::of("database for each event", full.bytes_per_event, Bytes),
         ]
     }
+}
 
-    /// What is asked for is of a thousand.
-    fn lines_of_connectors(&self) -> Vec<Line> {
-        use Unit::{Mebibytes, Millis};
-        let Connectors { count, made_ms, idle_mib, list, change, start_ms } = &self.connectors;
+impl Connectors {
+    fn lines(&self, count: u64) -> Vec<Line> {
+        use Unit::{Bytes, Mebibytes, Millis, Seconds};
         vec![
-            Line::of(format!("resident memory, idle, {count} connectors"), *idle_mib, Mebibytes)
-                .with_limits(100.0, 60.0),
-            Line::of("  the whole list, p50", list.p50_ms, Millis).with_limits(50.0, 5.0),
-            Line::of("  the whole list, longest", list.max_ms, Millis),
-            Line::of("  a change until an event shows it, p50", change.p50_ms, Millis).with_limits(100.0, 5.0),
-            Line::of("  a change until an event shows it, longest", change.max_ms, Millis),
-            Line::of("  making all of them", *made_ms, Millis),
-            Line::of("  start to ready", *start_ms, Millis),
+            Line::of(format!("making {count} connectors through the API"), self.made_s, Seconds),
+            Line::of("  each, p50", self.put.p50_ms, Millis),
+            Line::of(format!("resident memory, idle, {count} connectors"), self.memory_made.resident_mib, Mebibytes)
+                .with_limits(100.0, 100.0),
+            Line::of("  the same after a start with them", self.memory_started.resident_mib, Mebibytes)
+                .with_limits(100.0, 100.0),
+            Line::of(format!("list of {count} connectors, p50"), self.list.p50_ms, Millis).with_limits(50.0, 50.0),
+            Line::of("  the longest", self.list.max_ms, Millis),
+            Line::of("  its size", self.list_bytes as f64, Bytes),
+            Line::of("new token, sent until it shows, p50", self.change.p50_ms, Millis).with_limits(100.0, 100.0),
+            Line::of("  the longest", self.change.max_ms, Millis).with_limits(100.0, 100.0),
+            Line::of("  after the daemon's answer, the longest", self.change_after_answer.max_ms, Millis),
+            Line::of(format!("metrics with {count} connectors, p50"), self.metrics.p50_ms, Millis),
+            Line::of(format!("cold start to ready, {count} connectors"), self.start_ms, Millis),
         ]
     }
 }

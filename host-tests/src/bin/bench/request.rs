@@ -23,9 +23,19 @@ pub(crate) enum Names {
     Nothing,
 }
 
+/// What a caller of a connector has.
+#[derive(Clone, Debug)]
+pub(crate) struct Credentials {
+    /// The bearer token.
+    pub(crate) token: String,
+    /// The key of signatures.
+    pub(crate) secret: String,
+}
+
 /// A signed POST that can be made anew in place.
 #[derive(Clone, Debug)]
 pub(crate) struct Event {
+    secret: String,
     bytes: Vec<u8>,
     target: String,
     body: usize,
@@ -36,17 +46,25 @@ pub(crate) struct Event {
 }
 
 impl Event {
-    /// A request to the connector at this path.
+    /// A request to the connector of the file at this path.
     pub(crate) fn to(target: &str, host: &str, names: Names) -> Self {
+        let credentials = Credentials { token: TOKEN.to_owned(), secret: SECRET.to_owned() };
+        Self::with(credentials, target, host, names)
+    }
+
+    /// A request to the connector at this path, which has these credentials.
+    pub(crate) fn with(credentials: Credentials, target: &str, host: &str, names: Names) -> Self {
+        let Credentials { token, secret } = credentials;
         let body = sample_body(names);
         let unsigned = "0".repeat(64);
         let head = format!(
-            "POST {target} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {TOKEN}\r\ncontent-type: application/json\r\n\
+            "POST {target} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\n\
              x-kheish-timestamp: {TIMESTAMP}\r\nx-kheish-signature: v1={unsigned}\r\ncontent-length: {}\r\n\r\n",
             body.len()
         );
         let place = |text: &str, part: &str| text.find(part).unwrap_or_default();
         Self {
+            secret,
             target: target.to_owned(),
             body: head.len(),
             key: head.len() + place(&body, KEY),
@@ -63,7 +81,7 @@ impl Event {
         self.put(self.key, &format!("order-{number:012}"));
         self.put(self.conversation, &format!("customer:{:03}", number % SESSIONS));
         self.put(self.timestamp, &timestamp);
-        let signed = sign::sign(SECRET, "POST", &self.target, &timestamp, &self.bytes[self.body..]);
+        let signed = sign::sign(&self.secret, "POST", &self.target, &timestamp, &self.bytes[self.body..]);
         self.put(self.signature, &signed.signature);
         &self.bytes
     }
@@ -76,6 +94,14 @@ impl Event {
 /// A GET without a body.
 pub(crate) fn get(path: &str, host: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nhost: {host}\r\n\r\n")
+}
+
+/// A PUT of a JSON text.
+pub(crate) fn put(path: &str, host: &str, body: &str) -> String {
+    let length = body.len();
+    format!(
+        "PUT {path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+    )
 }
 
 /// How long an event is.
