@@ -96,6 +96,11 @@ impl Stream {
 
     /// The next frames up to and with the first one that is like that; heartbeats are left out.
     pub async fn until(&mut self, is: impl Fn(&Frame) -> bool) -> Vec<Frame> {
+        // Heartbeats keep a stream alive in which nothing happens.
+        timeout(PATIENCE, self.collect(is)).await.expect("the frame that the test waits for")
+    }
+
+    async fn collect(&mut self, is: impl Fn(&Frame) -> bool) -> Vec<Frame> {
         let mut frames = Vec::new();
         loop {
             let frame = self.next().await.expect("the stream goes on");
