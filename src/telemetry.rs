@@ -3,7 +3,11 @@
 //! The log goes to standard error, as `RUST_LOG` says. One identifier follows an event through all stages: the run's. Spans
 //! carry it as `correlation_id`, and a trace has the run's UUID for an id, so that whoever has a run has the trace.
 
-use std::io::IsTerminal;
+use std::{
+    backtrace::{Backtrace, BacktraceStatus},
+    io::IsTerminal,
+    panic::PanicHookInfo,
+};
 
 use serde::Deserialize;
 use tracing::{Level, Metadata};
@@ -103,7 +107,17 @@ pub fn start(settings: &TelemetrySettings, quiet: bool) -> Result<Telemetry, Str
         .with(spans)
         .try_init()
         .map_err(|error| format!("the log cannot be started: {error}"))?;
+    std::panic::set_hook(Box::new(tell_panic));
     Ok(Telemetry { export })
+}
+
+/// A panic is a line of the log, masked as any other: its message may hold anything.
+fn tell_panic(panic: &PanicHookInfo<'_>) {
+    let message = panic.payload_as_str().unwrap_or("no message");
+    let place = panic.location().map(ToString::to_string).unwrap_or_default();
+    let backtrace = Backtrace::capture();
+    let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
+    tracing::error!(place, backtrace, "a bug in the daemon, at {place}: {message}");
 }
 
 /// The log's layer. It knows the spans of stages also where their level is filtered out: warnings shall say whose they are.
@@ -132,4 +146,43 @@ fn text<W: for<'w> MakeWriter<'w> + Send + Sync + 'static>(writer: W) -> impl La
 
 fn is_ours(about: &Metadata<'_>) -> bool {
     about.target().starts_with("kheish")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::secrets::{Secret, mask::remember};
+
+    #[test]
+    fn a_panic_is_a_line_without_secrets() {
+        remember(&Secret::new("value-that-panics"));
+        let written = Arc::new(Mutex::new(Vec::new()));
+        let buffer = Arc::clone(&written);
+        let writer = Masked::new(move || Buffer(Arc::clone(&buffer)), MASK);
+        let former = std::panic::take_hook();
+        std::panic::set_hook(Box::new(tell_panic));
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(text(writer)), || {
+            std::panic::catch_unwind(|| panic!("cannot use value-that-panics")).unwrap_err();
+        });
+        std::panic::set_hook(former);
+        let line = String::from_utf8(written.lock().unwrap().clone()).unwrap();
+        assert!(line.contains("a bug in the daemon, at src/telemetry.rs:"), "{line}");
+        assert!(line.contains("cannot use [masked]") && !line.contains("value-that-panics"), "{line}");
+    }
+
+    #[derive(Clone)]
+    struct Buffer(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Buffer {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
 }
