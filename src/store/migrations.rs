@@ -8,9 +8,10 @@ use sqlx::{
 use super::sql::Dialect;
 
 /// Every step: number, name, text.
-const STEPS: [(i64, &str, &str); 2] = [
+const STEPS: [(i64, &str, &str); 3] = [
     (1, "initial", include_str!("migrations/0001_initial.sql")),
     (2, "operators", include_str!("migrations/0002_operators.sql")),
+    (3, "delivery", include_str!("migrations/0003_delivery.sql")),
 ];
 
 /// SQLite's words and PostgreSQL's, which knows no row ids.
