@@ -1,6 +1,6 @@
 //! Signatures as the contract writes them, and the digests that it derives ids from.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
@@ -27,10 +27,15 @@ pub fn hmac_hex(secret: &str, message: &[u8]) -> String {
     hex::encode(mac.chain_update(message).finalize().into_bytes())
 }
 
-/// Seconds since 1970.
+/// The time since 1970.
 #[expect(clippy::disallowed_methods, reason = "a sender stamps its requests with the time that is")]
+pub fn now() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// Seconds since 1970.
 pub fn now_secs() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    now().as_secs()
 }
 
 /// SHA-256 in lower-case hexadecimal.

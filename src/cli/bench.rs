@@ -35,6 +35,8 @@ use crate::{
     },
 };
 
+mod waiting;
+
 /// What to measure or prepare.
 #[derive(Debug, Args)]
 pub struct BenchArgs {
@@ -56,14 +58,16 @@ enum What {
         #[arg(long)]
         keep_resident_bytes: Option<usize>,
     },
-    /// Write receipts into a store that no daemon uses.
+    /// Write receipts or deliveries into a store that no daemon uses.
     Prefill {
         /// The state folder.
         #[arg(long)]
         state_root: PathBuf,
-        /// How many.
-        #[arg(long)]
+        /// Receipts of events.
+        #[arg(long, default_value_t = 0)]
         receipts: u64,
+        #[command(flatten)]
+        waiting: waiting::WaitingArgs,
     },
 }
 
@@ -75,7 +79,7 @@ pub async fn run(args: BenchArgs) -> Result<(), StartError> {
             settings.keep_resident_bytes = keep_resident_bytes.unwrap_or(settings.keep_resident_bytes);
             Ok(time_guest(&plugin, calls, &settings).await?)
         }
-        What::Prefill { state_root, receipts } => Ok(prefill(&state_root, receipts).await?),
+        What::Prefill { state_root, receipts, waiting } => Ok(prefill(&state_root, receipts, &waiting).await?),
     }
 }
 
@@ -157,16 +161,17 @@ impl KeyValue for Nothing {
     }
 }
 
-async fn prefill(state_root: &Path, count: u64) -> anyhow::Result<()> {
+async fn prefill(state_root: &Path, receipts: u64, waiting: &waiting::WaitingArgs) -> anyhow::Result<()> {
     let folder = crate::state_folder::StateFolder::open(state_root)?;
     let store = Store::open_sqlite(folder.path(), &StoreSettings::default(), Metrics::new()?).await?;
     let clock = Clock::system();
     let mut written = 0;
-    while written < count {
-        let upto = (written + 4096).min(count);
+    while written < receipts {
+        let upto = (written + 4096).min(receipts);
         store.write(Fill { keys: written..upto, clock: clock.clone() }).await?;
         written = upto;
     }
+    waiting::fill(&store, &clock, waiting).await?;
     store.close().await;
     Ok(())
 }

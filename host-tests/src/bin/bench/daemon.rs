@@ -79,10 +79,15 @@ impl Place {
         command
     }
 
-    /// Starts a daemon on a state folder and waits until it is ready.
+    /// Starts a daemon on a state folder whose runs nobody performs, and waits until it is ready.
     pub(crate) async fn start(&self, state: &str) -> Result<Daemon> {
+        self.start_with(state, "claim").await
+    }
+
+    /// The same with this executor.
+    pub(crate) async fn start_with(&self, state: &str, executor: &str) -> Result<Daemon> {
         let mut command = self.command("serve");
-        command.args(["--listen", "127.0.0.1:0", "--executor", "claim", "--native-noop"]);
+        command.args(["--listen", "127.0.0.1:0", "--executor", executor, "--native-noop"]);
         command.arg("--state-root").arg(self.state(state)).arg("--plugins").arg(&self.plugins);
         command.arg("--connectors-config").arg(self.folder.path().join("connectors.toml"));
         let mut process = Process::spawn(&mut command);

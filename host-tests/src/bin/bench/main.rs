@@ -11,6 +11,7 @@
 //! | [`starts`] | spawn to ready, with compiled code cached and without |
 //! | [`guest`] | guest calls without HTTP |
 //! | [`connectors`] | a daemon with many connectors of the API: memory, list, metrics, start, how soon a change shows |
+//! | [`deliveries`] | deliveries over HTTP: per second, how soon, many that wait, beside a dead target |
 //! | [`machine`] | what all of it ran on, flush latency included |
 //!
 //! They share a [`daemon`], requests ([`request`]) over bare connections ([`connection`]), the two ways of sending them
@@ -24,6 +25,7 @@ use clap::Parser;
 mod connection;
 mod connectors;
 mod daemon;
+mod deliveries;
 mod figures;
 mod full;
 mod guest;
@@ -32,6 +34,7 @@ mod machine;
 mod rates;
 mod report;
 mod request;
+mod sink;
 mod starts;
 
 use daemon::Place;
@@ -81,6 +84,8 @@ impl Args {
             receipts: self.receipts.unwrap_or(pick(1_000_000, 100_000)),
             starts: if self.quick { 3 } else { 7 },
             guest_calls: pick(20_000, 5_000),
+            deliveries: pick(60_000, 10_000),
+            pending: pick(1_000_000, 50_000),
             connectors: self.connectors.unwrap_or(pick(1_000, 200)),
             sessions: request::SESSIONS,
             event_bytes: request::body_bytes(),
@@ -122,6 +127,7 @@ async fn events(place: &Place, settings: &Settings) -> Result<Events> {
         starts: starts::measure(place, settings).await?,
         rates: rates::measure(place, settings).await?,
         full: full::measure(place, settings).await?,
+        deliveries: deliveries::measure(place, settings).await?,
     })
 }
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::{
-    connectors::Connectors, full::Full, guest::Guest, load::Length, machine::Machine, rates::Rates, starts::Starts,
+    connectors::Connectors, deliveries::Deliveries, full::Full, guest::Guest, load::Length, machine::Machine,
+    rates::Rates, starts::Starts,
 };
 
 /// How it was measured.
@@ -25,6 +26,10 @@ pub(crate) struct Settings {
     pub(crate) starts: usize,
     /// Guest calls that are timed.
     pub(crate) guest_calls: u64,
+    /// Deliveries that are sent in each round.
+    pub(crate) deliveries: u64,
+    /// Deliveries that wait while memory is looked at.
+    pub(crate) pending: u64,
     /// Connectors that are made through the API.
     pub(crate) connectors: u64,
     /// Sessions that events are spread over.
@@ -59,6 +64,7 @@ pub(crate) struct Events {
     pub(crate) starts: Starts,
     pub(crate) rates: Rates,
     pub(crate) full: Full,
+    pub(crate) deliveries: Deliveries,
 }
 
 /// One line of the table.
@@ -160,12 +166,12 @@ impl Report {
 impl Events {
     fn lines(&self, settings: &Settings) -> Vec<Line> {
         use Unit::{Bytes, Mebibytes, Micros, Millis, PerSecond, Percent};
-        let Self { guest, starts, rates, full } = self;
+        let Self { guest, starts, rates, full, deliveries } = self;
         let receipts = settings.receipts;
         let of_rounds = |pick: fn(&crate::load::Round) -> f64| {
             crate::figures::median(rates.guest.iter().map(pick)).unwrap_or(f64::NAN)
         };
-        vec![
+        let events = vec![
             Line::of(
                 format!("durable events accepted, {} connections", settings.connections),
                 rates.guest_per_second,
@@ -197,6 +203,25 @@ impl Events {
             Line::of(format!("  with {receipts} receipts"), full.full_per_second, PerSecond),
             Line::of("  store that began empty", full.empty_per_second, PerSecond),
             Line::of("database for each event", full.bytes_per_event, Bytes),
+        ];
+        events.into_iter().chain(deliveries.lines(settings.pending)).collect()
+    }
+}
+
+impl Deliveries {
+    fn lines(&self, pending: u64) -> Vec<Line> {
+        use Unit::{Mebibytes, Millis, PerSecond, Percent};
+        let more = self.memory_pending.resident_mib - self.memory_idle.resident_mib;
+        vec![
+            Line::of("deliveries sent and settled, 1000 lanes", self.per_second, PerSecond)
+                .with_limits(3_000.0, 6_000.0),
+            Line::of("  the same beside a target that never answers", self.share_beside_dead, Percent)
+                .with_limits(0.95, 0.99),
+            Line::of("end of a run to arrival, half of that load, p50", self.latency.p50_ms, Millis),
+            Line::of("end of a run to arrival, half of that load, p99", self.latency.p99_ms, Millis)
+                .with_limits(50.0, 20.0),
+            Line::of("  the longest", self.latency.max_ms, Millis),
+            Line::of(format!("resident memory more with {pending} that wait"), more, Mebibytes).with_limits(16.0, 4.0),
         ]
     }
 }

@@ -98,9 +98,18 @@ pub(crate) fn get(path: &str, host: &str) -> String {
 
 /// A PUT of a JSON text.
 pub(crate) fn put(path: &str, host: &str, body: &str) -> String {
+    with_body("PUT", path, host, body)
+}
+
+/// A POST of a JSON text.
+pub(crate) fn post(path: &str, host: &str, body: &str) -> String {
+    with_body("POST", path, host, body)
+}
+
+fn with_body(method: &str, path: &str, host: &str, body: &str) -> String {
     let length = body.len();
     format!(
-        "PUT {path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+        "{method} {path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
     )
 }
 
