@@ -10,6 +10,7 @@ pub mod dispatcher;
 pub mod http;
 pub mod sent;
 pub mod settle;
+pub mod split;
 pub mod take;
 pub mod targets;
 
