@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 pub mod mask;
 pub mod master_key;
 pub mod seal;
+pub mod webhook;
 
 /// The bytes of one secret. Wiped when dropped; its `Debug` form says nothing.
 #[derive(Clone)]
