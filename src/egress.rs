@@ -53,10 +53,13 @@ pub enum EgressError {
     /// The guard refused it; nothing left.
     #[error("{0}")]
     Denied(String),
-    /// It took too long.
+    /// No connection came about: name resolution, connection, or TLS. Nothing left.
+    #[error("{0}")]
+    Unreached(String),
+    /// There was no answer in time. The request may have arrived.
     #[error("no answer within egress.timeout_ms")]
     Timeout,
-    /// Name resolution, connection, TLS, or a broken answer.
+    /// The connection or the answer broke. The request may have arrived.
     #[error("{0}")]
     Transport(String),
 }
@@ -151,9 +154,7 @@ impl Resolve for Vetting {
         let reach = self.0;
         Box::pin(async move {
             let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            for address in &found {
-                reach.check(address.ip()).map_err(|reason| Refused(format!("`{}`: {reason}", name.as_str())))?;
-            }
+            vet(reach, name.as_str(), &found)?;
             if found.is_empty() {
                 return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address").into());
             }
@@ -162,10 +163,23 @@ impl Resolve for Vetting {
     }
 }
 
+/// One address that may not be reached is enough: which of them is connected to is not known beforehand.
+fn vet(reach: Reach, name: &str, found: &[SocketAddr]) -> Result<(), Refused> {
+    found
+        .iter()
+        .try_for_each(|address| reach.check(address.ip()).map_err(|reason| Refused(format!("`{name}`: {reason}"))))
+}
+
 /// The innermost reason, without the URL: addresses can hold secrets.
 fn refine(error: reqwest::Error) -> EgressError {
+    // An error is of the connection until there is one; only then a byte of the request can have left.
+    let unreached = error.is_connect();
     if error.is_timeout() {
-        return EgressError::Timeout;
+        return if unreached {
+            EgressError::Unreached("no connection within egress.connect_timeout_ms".to_owned())
+        } else {
+            EgressError::Timeout
+        };
     }
     let error = error.without_url();
     let mut reason: &dyn std::error::Error = &error;
@@ -175,7 +189,24 @@ fn refine(error: reqwest::Error) -> EgressError {
         }
         match reason.source() {
             Some(source) => reason = source,
+            None if unreached => return EgressError::Unreached(reason.to_string()),
             None => return EgressError::Transport(reason.to_string()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_private_address_among_several_is_enough_to_refuse_a_name() {
+        let found = |texts: &[&str]| -> Vec<SocketAddr> { texts.iter().map(|text| text.parse().unwrap()).collect() };
+        let mixed = found(&["1.1.1.1:0", "[2606:4700::1111]:0", "10.0.0.1:0"]);
+        let refused = vet(Reach::Public, "rebound.example", &mixed).unwrap_err();
+        assert!(refused.0.contains("rebound.example") && refused.0.contains("10.0.0.1"), "{refused}");
+        assert!(vet(Reach::Private, "rebound.example", &mixed).is_ok());
+        assert!(vet(Reach::Public, "public.example", &mixed[..2]).is_ok());
+        assert!(vet(Reach::Private, "cloud.example", &found(&["1.1.1.1:0", "169.254.169.254:0"])).is_err());
     }
 }

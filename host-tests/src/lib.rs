@@ -15,6 +15,7 @@
 //! | [`scrape`] | reads `/metrics` and judges its form |
 //! | [`spans`] | traces as a collector gets them |
 //! | [`receiver`] | takes replies and answers them by script |
+//! | [`stray`] | takes replies and answers them as no server should |
 //! | [`sse`] | event streams, frame by frame |
 //! | [`terminal`] | a command on a terminal: its screen and its keys |
 //! | [`wait`] | the one place that waits for something to become true |
@@ -36,6 +37,7 @@ pub mod sender;
 pub mod sign;
 pub mod spans;
 pub mod sse;
+pub mod stray;
 pub mod terminal;
 pub mod wait;
 pub mod worker;

@@ -39,12 +39,19 @@ pub struct Received {
     pub headers: HeaderMap,
     /// Its body, as JSON.
     pub body: Value,
+    /// Its body, as it came.
+    pub bytes: Bytes,
 }
 
 impl Received {
     /// The idempotency key.
     pub fn key(&self) -> &str {
         self.headers.get("idempotency-key").and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
+    /// One header as text; empty without one.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
     /// What the reply says.
@@ -205,7 +212,7 @@ async fn answer(request: Request<Incoming>, book: Arc<Book>) -> io::Result<Respo
     response.body(Full::new(Bytes::from(body))).map_err(io::Error::other)
 }
 
-fn record(book: &Book, head: &hyper::http::request::Parts, body: &[u8]) -> Received {
+fn record(book: &Book, head: &hyper::http::request::Parts, body: &Bytes) -> Received {
     let mut all = lock(&book.received);
     let path = head.uri.path().to_owned();
     let received = Received {
@@ -217,6 +224,7 @@ fn record(book: &Book, head: &hyper::http::request::Parts, body: &[u8]) -> Recei
         query: head.uri.query().unwrap_or_default().to_owned(),
         headers: head.headers.clone(),
         body: serde_json::from_slice(body).unwrap_or_default(),
+        bytes: body.clone(),
     };
     all.push(received.clone());
     received

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
@@ -25,6 +26,13 @@ pub fn sign(secret: &str, method: &str, target: &str, timestamp: &str, body: &[u
 pub fn hmac_hex(secret: &str, message: &[u8]) -> String {
     let mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("a key of any length is good");
     hex::encode(mac.chain_update(message).finalize().into_bytes())
+}
+
+/// `webhook-signature` of the Standard Webhooks specification under this key.
+pub fn webhook(key: &[u8], id: &str, timestamp: &str, body: &[u8]) -> String {
+    let mac = Hmac::<Sha256>::new_from_slice(key).expect("a key of any length is good");
+    let mac = mac.chain_update(format!("{id}.{timestamp}.")).chain_update(body);
+    format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()))
 }
 
 /// The time since 1970.
@@ -51,6 +59,13 @@ pub fn natural_session(connector: &str, first_key: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_vector_of_standard_webhooks() {
+        let key = STANDARD.decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
+        let signed = webhook(&key, "msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", br#"{"test": 2432232314}"#);
+        assert_eq!(signed, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+    }
 
     #[test]
     fn the_published_vector() {

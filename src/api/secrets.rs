@@ -216,7 +216,8 @@ fn not_found(error: NotDeleted) -> Problem {
     let detail = error.to_string();
     match error {
         NotDeleted::Unknown(_) => Problem::not_found(DOMAIN, "secret_not_found", detail),
-        NotDeleted::Used(..) => Problem::conflict(DOMAIN, "secret_in_use", detail),
+        NotDeleted::Store(error) => error.into(),
+        NotDeleted::Used(..) | NotDeleted::Signs(..) => Problem::conflict(DOMAIN, "secret_in_use", detail),
         NotDeleted::Vault(error) => failed(error),
     }
 }

@@ -2,15 +2,24 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
+
 use crate::{
     connectors::{Context, Plugin},
     model::ids::ConnectorId,
+    secrets::Secret,
 };
 
 /// The plugin that serves a connector, and what its calls may know.
 pub type Callable = (Arc<dyn Plugin>, Arc<Context>);
 
+/// A secret that cannot be read now; the sentence says why.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Unreadable(pub String);
+
 /// Finds the connectors that can be sent to. Every look is at the newest state.
+#[async_trait]
 pub trait Destinations: Send + Sync {
     /// The plugin that serves a connector, and what its calls may know; none when there is no such connector or its kind
     /// has no plugin.
@@ -21,4 +30,7 @@ pub trait Destinations: Send + Sync {
 
     /// The connectors that are configured, for sentences about names that are none.
     fn connectors(&self) -> Vec<ConnectorId>;
+
+    /// A secret of the sealed store, for targets that name one to sign with; none when there is none of this name.
+    async fn secret(&self, name: &str) -> Result<Option<Secret>, Unreadable>;
 }

@@ -118,12 +118,19 @@ impl Dispatcher {
     async fn send(self: Arc<Self>, delivery: Delivery) {
         let (sent, effects) = match delivery.target.plugin.as_str() {
             "http" => match HttpTarget::parse(&delivery.target.address) {
-                Ok(target) => (target.send(&self.ways.egress, &delivery, self.clock.now_ms()).await, Vec::new()),
+                Ok(target) => (target.send(&self.ways, &delivery, self.clock.now_ms()).await, Vec::new()),
                 Err(reason) => (dead("invalid_target", reason), Vec::new()),
             },
             _ => connector::send(&*self.ways.destinations, &delivery, self.settings.backoff.max_ms).await,
         };
         self.count(&delivery, &sent);
+        let sent = match sent {
+            // The key is the same again, so a repetition is the target's to recognise.
+            Sent::Unknown { code, detail } if delivery.target.plugin == "http" => {
+                Sent::Retry { code, detail, after_ms: None, counts: true }
+            }
+            sent => sent,
+        };
         let mut settlement = self.settlement(&delivery, sent);
         // What targets answer is theirs to write, and may repeat what they were sent.
         settlement.error = settlement.error.map(|(code, detail)| (code, mask(&detail).into_owned()));

@@ -12,6 +12,7 @@ use crate::{
     connectors::Fault,
     model::{ids::ConnectorId, target::ReplyTarget},
     nearest::suggestion,
+    secrets::webhook,
 };
 
 /// Length of the address of a connector target, in bytes: it is stored with each run and each delivery.
@@ -37,7 +38,11 @@ pub enum TargetError {
 /// Checks a target that an operator chose. It comes back as it is to be stored.
 pub async fn check(target: &ReplyTarget, destinations: &dyn Destinations) -> Result<ReplyTarget, TargetError> {
     match target.plugin.as_str() {
-        "http" => http(target).map(|_| target.clone()).map_err(TargetError::Invalid),
+        "http" => {
+            let parsed = http(target).map_err(TargetError::Invalid)?;
+            check_signing(&parsed, destinations).await?;
+            Ok(target.clone())
+        }
         _ => connector(target, destinations).await,
     }
 }
@@ -48,10 +53,15 @@ pub async fn check_untrusted(
     target: &ReplyTarget,
     destinations: &dyn Destinations,
 ) -> Result<ReplyTarget, TargetError> {
-    if target.plugin == "http" && http(target).is_ok_and(|target| target.allow_private_network()) {
-        return Err(TargetError::Invalid(
-            "allow_private_network is the operator's to give: put the target into default_reply_targets".to_owned(),
-        ));
+    let granted = match http(target) {
+        Ok(parsed) if target.plugin == "http" && parsed.allow_private_network() => Some("allow_private_network"),
+        // Whoever chose both the secret and the receiver could have anything signed.
+        Ok(parsed) if target.plugin == "http" && parsed.signing_secret().is_some() => Some("signing_secret_ref"),
+        _ => None,
+    };
+    if let Some(field) = granted {
+        let detail = format!("{field} is the operator's to give: put the target into default_reply_targets");
+        return Err(TargetError::Invalid(detail));
     }
     check(target, destinations).await
 }
@@ -82,6 +92,14 @@ pub fn of_route(id: &ConnectorId, route: &str) -> Result<ReplyTarget, String> {
     Ok(ReplyTarget { plugin: id.kind.clone(), address })
 }
 
+/// The secret of the store that a target is signed with, by its name.
+pub fn signed_with(target: &ReplyTarget) -> Option<String> {
+    if target.plugin != "http" {
+        return None;
+    }
+    http(target).ok()?.signing_secret().map(str::to_owned)
+}
+
 /// The connector that a target names, and the route to hand to its plugin, as JSON text.
 pub fn split(target: &ReplyTarget) -> Result<(ConnectorId, String), String> {
     let form = || {
@@ -109,6 +127,21 @@ fn http(target: &ReplyTarget) -> Result<HttpTarget, String> {
             reason
         }
     })
+}
+
+async fn check_signing(target: &HttpTarget, destinations: &dyn Destinations) -> Result<(), TargetError> {
+    let Some(name) = target.signing_secret() else { return Ok(()) };
+    match destinations.secret(name).await {
+        Ok(Some(secret)) => webhook::check(&secret)
+            .map_err(|error| TargetError::Invalid(format!("secret `{name}` cannot sign: {error}"))),
+        Ok(None) => Err(TargetError::Invalid(format!(
+            "there is no secret `{name}` to sign with: store it first (POST /v1/runtime/secrets)"
+        ))),
+        Err(error) => {
+            tracing::warn!(secret = name, %error, "secret `{name}` of a reply target could not be read: {error}");
+            Err(TargetError::Busy(format!("secret `{name}` could not be read now: try again")))
+        }
+    }
 }
 
 async fn connector(target: &ReplyTarget, destinations: &dyn Destinations) -> Result<ReplyTarget, TargetError> {

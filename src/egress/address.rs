@@ -49,8 +49,14 @@ fn unmapped(address: IpAddr) -> IpAddr {
     let last = Ipv4Addr::from((u32::from(y) << 16) | u32::from(z));
     match (a, b, c) {
         _ if v6.to_ipv4_mapped().is_some() => IpAddr::V4(last),
+        // RFC 4291: IPv4-compatible; the first of these are this machine and none at all.
+        (0, 0, 0) if v6.segments()[3..6] == [0, 0, 0] && y != 0 => IpAddr::V4(last),
+        // RFC 2765: IPv4-translated.
+        (0, 0, 0) if v6.segments()[3..6] == [0, 0xffff, 0] => IpAddr::V4(last),
         // RFC 6052: NAT64.
         (0x64, 0xff9b, 0) if v6.segments()[3..6] == [0, 0, 0] => IpAddr::V4(last),
+        // RFC 8215: NAT64 of a private network, which can reach more than the public one: never less strict.
+        (0x64, 0xff9b, 1) if class_v4(last) == Class::Never => IpAddr::V4(last),
         // RFC 3056: 6to4.
         (0x2002, ..) => IpAddr::V4(Ipv4Addr::from((u32::from(b) << 16) | u32::from(c))),
         _ => address,
@@ -122,6 +128,9 @@ mod tests {
             "::ffff:10.0.0.1",
             "64:ff9b::7f00:1",
             "2001:db8::1",
+            "::10.0.0.1",
+            "::ffff:0:7f00:1",
+            "64:ff9b:1::101:101",
         ] {
             assert_eq!(class_of(private), Class::Private, "{private}");
         }
@@ -136,6 +145,9 @@ mod tests {
             "::ffff:169.254.169.254",
             "64:ff9b::a9fe:a9fe",
             "2002:a9fe:a9fe::1",
+            "::169.254.169.254",
+            "::ffff:0:a9fe:a9fe",
+            "64:ff9b:1::a9fe:a9fe",
         ] {
             assert_eq!(class_of(never), Class::Never, "{never}");
         }

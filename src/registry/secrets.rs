@@ -6,10 +6,12 @@ use std::{
     sync::Arc,
 };
 
-use super::{Connectors, change::Refused, entry::Entry, persist::Tell, secret_fields};
+use super::{Connectors, change::Refused, entry::Entry, host_fields, persist::Tell, secret_fields};
 use crate::{
-    model::{happening::secret_updated, secret::SecretStatus},
+    delivery::targets::signed_with,
+    model::{happening::secret_updated, ids::SessionId, secret::SecretStatus},
     secrets::Secret,
+    store::{StoreError, session_targets},
     vault::{Rotated, VaultError},
 };
 
@@ -22,16 +24,33 @@ pub enum NotDeleted {
     /// Connectors rest on it.
     #[error("connectors use secret `{0}`: give them another one first ({list})", list = .1.join(", "))]
     Used(String, Vec<String>),
+    /// Replies of sessions are signed with it.
+    #[error("replies of sessions are signed with secret `{0}`: set their reply targets anew first ({list})", list = first(.1))]
+    Signs(String, Vec<SessionId>),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The sealed store failed.
     #[error(transparent)]
     Vault(#[from] VaultError),
 }
 
+/// The first of many.
+fn first(sessions: &[SessionId]) -> String {
+    sessions.iter().take(5).map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// The names of secrets that a connector rests on: in its slots, and to sign its own targets with.
+fn named(entry: &Entry) -> BTreeSet<String> {
+    let fields = &entry.definition.fields;
+    let signing = host_fields::reply_targets(fields).into_iter().filter_map(|target| signed_with(&target));
+    secret_fields::references(fields).map(str::to_owned).chain(signing).collect()
+}
+
 impl Connectors {
     /// Connectors that refer to a secret.
     pub fn users_of(&self, secret: &str) -> Vec<Arc<Entry>> {
-        let uses = |entry: &Arc<Entry>| secret_fields::references(&entry.definition.fields).any(|name| name == secret);
-        self.all().into_iter().filter(uses).collect()
+        self.all().into_iter().filter(|entry| named(entry).contains(secret)).collect()
     }
 
     /// Connectors that refer to each secret, by its name: all connectors are looked at once, however many secrets there are.
@@ -39,10 +58,8 @@ impl Connectors {
     pub fn users_by_secret(&self) -> BTreeMap<String, Vec<Arc<Entry>>> {
         let mut users: BTreeMap<String, Vec<Arc<Entry>>> = BTreeMap::new();
         for entry in self.all() {
-            // Two slots may refer to one secret.
-            let named: BTreeSet<&str> = secret_fields::references(&entry.definition.fields).collect();
-            for name in named {
-                users.entry(name.to_owned()).or_default().push(Arc::clone(&entry));
+            for name in named(&entry) {
+                users.entry(name).or_default().push(Arc::clone(&entry));
             }
         }
         users
@@ -63,6 +80,12 @@ impl Connectors {
         let users: Vec<String> = self.users_of(name).iter().map(|entry| entry.definition.id.to_string()).collect();
         if !users.is_empty() {
             return Err(NotDeleted::Used(name.to_owned(), users));
+        }
+        let lists = session_targets::holding(&self.store, "signing_secret_ref").await?;
+        let signs = |targets: &[_]| targets.iter().any(|target| signed_with(target).as_deref() == Some(name));
+        let sessions: Vec<_> = lists.into_iter().filter(|(_, list)| signs(&list.targets)).map(|(id, _)| id).collect();
+        if !sessions.is_empty() {
+            return Err(NotDeleted::Signs(name.to_owned(), sessions));
         }
         if !self.builder.vault.delete(name).await? {
             return Err(NotDeleted::Unknown(name.to_owned()));

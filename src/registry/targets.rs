@@ -2,16 +2,20 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use async_trait::async_trait;
+
 use super::{Connectors, definition::Broken};
 use crate::{
     delivery::{
-        destinations::{Callable, Destinations},
+        destinations::{Callable, Destinations, Unreadable},
         targets,
     },
     ingress::routes::Route,
     model::{ids::ConnectorId, target::ReplyTarget},
+    secrets::Secret,
 };
 
+#[async_trait]
 impl Destinations for Connectors {
     fn find(&self, id: &ConnectorId) -> Option<Callable> {
         self.routes().find(id).map(|route| (Arc::clone(&route.plugin), Arc::clone(&route.context)))
@@ -23,6 +27,10 @@ impl Destinations for Connectors {
 
     fn connectors(&self) -> Vec<ConnectorId> {
         self.table.load().keys().cloned().collect()
+    }
+
+    async fn secret(&self, name: &str) -> Result<Option<Secret>, Unreadable> {
+        self.builder.vault.get(name).await.map_err(|error| Unreadable(error.to_string()))
     }
 }
 
@@ -74,6 +82,7 @@ impl<'c> Reachable<'c> {
     }
 }
 
+#[async_trait]
 impl Destinations for Reachable<'_> {
     fn find(&self, id: &ConnectorId) -> Option<Callable> {
         match self.changed.get(id) {
@@ -93,5 +102,9 @@ impl Destinations for Reachable<'_> {
         let mut known = self.connectors.connectors();
         known.extend(self.changed.keys().cloned());
         known
+    }
+
+    async fn secret(&self, name: &str) -> Result<Option<Secret>, Unreadable> {
+        Destinations::secret(self.connectors, name).await
     }
 }

@@ -59,6 +59,13 @@ pub async fn find(
     Ok(found)
 }
 
+/// All sessions whose targets hold this text.
+pub async fn holding(store: &Store, text: &str) -> Result<Vec<(SessionId, SessionTargets)>, StoreError> {
+    let query = Query::new("SELECT session_id, targets, notice FROM session_targets WHERE targets LIKE ?");
+    let rows = store.read(query.bind(format!("%{text}%"))).await?;
+    rows.into_iter().map(|mut row| Ok((row.take()?, read(&mut row)?))).collect()
+}
+
 /// All sessions whose targets hold this text, in the writer's view.
 pub async fn mentioning(tx: &mut Tx<'_>, text: &str) -> Result<Vec<(SessionId, SessionTargets)>, StoreError> {
     let query = Query::new("SELECT session_id, targets, notice FROM session_targets WHERE targets LIKE ?");

@@ -1,11 +1,13 @@
 //! Deliveries: what arrives, in which order, how often, and where nothing is sent at all.
 
+mod broken;
 mod connector;
 mod guard;
 mod order;
 mod retry;
 mod route;
 mod send;
+mod signed;
 mod targets;
 
 use kheish_host_tests::{
