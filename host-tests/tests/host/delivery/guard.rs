@@ -23,6 +23,9 @@ async fn this_machine_is_refused_unless_granted_however_it_is_written() {
         "[::1]",
         "[::ffff:127.0.0.1]",
         "[64:ff9b::7f00:1]",
+        "[::127.0.0.1]",
+        "[::ffff:0:7f00:1]",
+        "[2002:7f00:1::1]",
     ];
     let targets: Vec<Value> = hosts.iter().map(|host| target(&format!("http://{host}:{port}/in"))).collect();
     let host = builder().start().await;
@@ -61,6 +64,9 @@ async fn metadata_services_are_refused_with_a_grant_too() {
         "[::]",
         "255.255.255.255",
         "[::ffff:169.254.169.254]",
+        "[::169.254.169.254]",
+        "[64:ff9b:1::a9fe:a9fe]",
+        "[2002:a9fe:a9fe::1]",
         "2852039166",
     ];
     let granted = |host: &&str| {
@@ -76,6 +82,23 @@ async fn metadata_services_are_refused_with_a_grant_too() {
             "{delivery}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_kept_connection_of_a_granted_target_is_not_there_for_others() {
+    let receiver = Receiver::start().await;
+    let url = receiver.url("/in").replace("127.0.0.1", "localhost");
+    let granted = target(&json!({ "url": url, "allow_private_network": true }).to_string());
+    let host = builder().start().await;
+    let run = say(&host, "s", &[granted.clone()], &["one", "two"]).await;
+    host.deliveries_when(&run, 2, "delivered").await;
+    let run = say(&host, "t", &[target(&url)], &["three"]).await;
+    let delivery = host.deliveries_when(&run, 1, "dead_lettered").await.remove(0);
+    assert_eq!(delivery["last_error"]["code"], "blocked", "{delivery}");
+    let run = say(&host, "u", &[granted], &["four"]).await;
+    host.deliveries_when(&run, 1, "delivered").await;
+    let said: Vec<String> = receiver.received().iter().map(|request| request.content().to_owned()).collect();
+    assert_eq!(said, ["one", "two", "four"]);
 }
 
 #[tokio::test]
