@@ -27,6 +27,7 @@ use crate::{
         told::Verdicts,
     },
     lifecycle::Phase,
+    outputs::address::Desk,
     registry::watch::FileWatch,
     server,
     state_folder::{StateFolder, StateFolderError},
@@ -157,7 +158,8 @@ fn spawn_stages(
     let sweeper = executor::sweeper::run(store.clone(), clock.clone(), settings.queue.clone(), former, phase.token());
     tasks.spawn(async move { report("the sweeper", sweeper.await) });
     if settings.executor == ExecutorKind::Echo {
-        let worker = Worker::new(store.clone(), clock.clone(), settings.queue.clone(), owner, Arc::new(Echo));
+        let desk = Desk { clock: clock.clone(), destinations: Arc::clone(&ways.destinations) };
+        let worker = Worker::new(store.clone(), desk, settings.queue.clone(), owner, Arc::new(Echo));
         let stop = phase.token();
         tasks.spawn(async move { report("the worker", worker.run(stop).await) });
     }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use crate::{
-    model::{event::Event, ids::ConnectorId},
+    model::{delivery::UnknownPolicy, event::Event, ids::ConnectorId},
     secrets::SecretSet,
 };
 
@@ -73,6 +73,8 @@ pub struct Context {
     pub permits: Arc<tokio::sync::Semaphore>,
     /// How many deliveries it may have in flight: places of their own, so that a slow platform shuts out no caller.
     pub delivery_permits: Arc<tokio::sync::Semaphore>,
+    /// What follows when nobody knows whether a part arrived.
+    pub unknown: UnknownPolicy,
 }
 
 /// Reads a connector's durable state. Writes are [`Effect`]s of an [`Answer`] or an [`Attempt`].

@@ -8,6 +8,8 @@ pub mod connector;
 pub mod destinations;
 pub mod dispatcher;
 pub mod http;
+pub mod parts;
+pub mod policies;
 pub mod sent;
 pub mod settle;
 pub mod split;
@@ -15,6 +17,9 @@ pub mod take;
 pub mod targets;
 
 use serde::Deserialize;
+
+use self::backoff::BackoffSettings;
+use crate::model::{delivery::UnknownPolicy, target::ReplyTarget};
 
 /// How deliveries are sent.
 #[derive(Clone, Debug, Deserialize)]
@@ -26,12 +31,66 @@ pub struct DeliverySettings {
     pub lease_ms: i64,
     /// How often work is looked for when no wake-up came, in milliseconds.
     pub poll_interval_ms: u64,
-    /// When to try again.
-    pub backoff: backoff::BackoffSettings,
+    /// The longest wait that a target can ask for, in milliseconds; what it asks for beyond that is cut to it.
+    pub max_retry_after_ms: i64,
+    /// Deliveries to URLs.
+    pub http: HttpDelivery,
+    /// Deliveries through connectors: when to try again.
+    pub connectors: BackoffSettings,
+}
+
+/// How deliveries to URLs are repeated.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HttpDelivery {
+    /// What follows when nobody knows whether one arrived. Receivers are to honour the idempotency key.
+    pub unknown: UnknownPolicy,
+    /// The longest wait after the first attempt, in milliseconds.
+    pub initial_ms: i64,
+    /// How many times longer each further wait may be.
+    pub growth: i64,
+    /// The longest wait of all, in milliseconds.
+    pub max_ms: i64,
+    /// Attempts before a delivery is given up. Waits that the target asked for are not counted.
+    pub max_attempts: i64,
+    /// Age at which a delivery is given up, in milliseconds since its run ended.
+    pub give_up_after_ms: i64,
+}
+
+impl Default for HttpDelivery {
+    /// For machines, which are mended within days: 5 s, 30 s, 3 min, 18 min, 2 h, 11 h, then a day each.
+    fn default() -> Self {
+        Self {
+            unknown: UnknownPolicy::Resend,
+            initial_ms: 5_000,
+            growth: 6,
+            max_ms: 86_400_000,
+            max_attempts: 10,
+            give_up_after_ms: 259_200_000,
+        }
+    }
+}
+
+impl DeliverySettings {
+    /// When to try a delivery to this target again.
+    pub fn retry(&self, target: &ReplyTarget) -> BackoffSettings {
+        if target.plugin != "http" {
+            return self.connectors.clone();
+        }
+        let HttpDelivery { initial_ms, growth, max_ms, max_attempts, give_up_after_ms, .. } = self.http;
+        BackoffSettings { initial_ms, growth, max_ms, max_attempts, give_up_after_ms }
+    }
 }
 
 impl Default for DeliverySettings {
     fn default() -> Self {
-        Self { workers: 64, lease_ms: 60_000, poll_interval_ms: 1_000, backoff: backoff::BackoffSettings::default() }
+        Self {
+            workers: 64,
+            lease_ms: 60_000,
+            poll_interval_ms: 1_000,
+            max_retry_after_ms: 3_600_000,
+            http: HttpDelivery::default(),
+            connectors: BackoffSettings::default(),
+        }
     }
 }

@@ -3,7 +3,7 @@
 //! The epoch of a claim is its fence. Whoever holds an older one has lost the lease, gets 409 `lease_lost`, and has
 //! changed nothing.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
@@ -22,6 +22,7 @@ use crate::{
         run::{RunError, RunStatus},
     },
     outputs::{
+        address::Desk,
         append::{Append, Appended, MAX_OUTPUTS},
         finish::{End, Finish, Finished},
     },
@@ -309,7 +310,8 @@ pub async fn fail(
 async fn end(api: &Api, id: &str, epoch: i64, end: End) -> Result<Json<RunView>, Problem> {
     let before = runs::get(&api.store, parse(id)?).await?.ok_or_else(|| not_found(id))?;
     let (fence, outcome) = (Fence { run: before.id, epoch }, end.outcome());
-    let finish = api.store.write(Finish { fence, end, clock: api.clock.clone() });
+    let desk = Desk { clock: api.clock.clone(), destinations: Arc::clone(&api.connectors) as _ };
+    let finish = api.store.write(Finish { fence, end, desk });
     match finish.instrument(trace::finish(before.id)).await? {
         Finished::Done(run) => {
             // The same call again changes nothing.

@@ -103,6 +103,7 @@ async fn time_guest(path: &Path, calls: u32, settings: &EngineSettings) -> anyho
         key_value: Arc::new(Nothing),
         permits: Arc::new(Semaphore::new(16)),
         delivery_permits: Arc::new(Semaphore::new(16)),
+        unknown: plugin.manifest().delivery.unknown,
     });
     let request = sample_request();
     let mut micros = Vec::with_capacity(calls as usize);

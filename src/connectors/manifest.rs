@@ -8,8 +8,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 mod check;
+mod delivery;
 
 pub(crate) use check::HOST_FIELDS;
+pub use delivery::{DeliverySpec, LengthUnit};
 
 /// Size of a manifest, in bytes.
 const MANIFEST_BYTES: usize = 256 * 1024;
@@ -53,6 +55,9 @@ pub struct Manifest {
     /// Push ingress.
     #[serde(default)]
     pub ingress: IngressSpec,
+    /// How outputs are sent.
+    #[serde(default)]
+    pub delivery: DeliverySpec,
     /// Made of `settings` when the first connector is checked: compiling it takes longer than a check.
     #[serde(skip)]
     validator: OnceLock<Option<Validator>>,

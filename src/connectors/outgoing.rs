@@ -1,5 +1,7 @@
 //! What goes out through a plugin: one text to one route, and how an attempt at it ended.
 
+use serde::Deserialize;
+
 use super::Effect;
 
 /// One attempt, as the plugin gets it.
@@ -11,12 +13,33 @@ pub struct Outgoing {
     pub attempt: u32,
     /// Where to, in the plugin's own form: a JSON object.
     pub route: String,
-    /// What to say, whole.
+    /// What to say: one text that is as long as the kind allows. Empty where the part is a file.
     pub text: String,
-    /// Stable over all attempts of the delivery.
+    /// Files that go out with it.
+    pub artifacts: Vec<Artifact>,
+    /// Which part of the delivery this is, from 0.
+    pub first_part: u32,
+    /// How many parts the delivery has.
+    pub part_count: u32,
+    /// Receipts of the parts that the platform took before.
+    pub sent: Vec<DeliveryReceipt>,
+    /// Stable over all attempts of the part.
     pub idempotency_key: String,
     /// What the host knows beside it: a JSON object with `run_id` and `session_id`.
     pub metadata: String,
+}
+
+/// A file that goes out.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Artifact {
+    /// Its id.
+    pub asset_id: String,
+    /// Its name.
+    pub name: String,
+    /// Its media type.
+    pub media_type: String,
+    /// Its size, in bytes.
+    pub size: u64,
 }
 
 /// How an attempt ended, where the plugin answered at all.
@@ -33,6 +56,8 @@ pub struct Attempt {
 pub struct DeliveryReceipt {
     /// What the platform calls it, 1 to 512 bytes.
     pub platform_id: Option<String>,
+    /// What else it said: JSON text of at most 64 KiB.
+    pub detail: String,
 }
 
 /// The platform did not take it, or nobody knows.

@@ -10,9 +10,12 @@ use super::{
 use crate::{
     connectors::{
         Effect, Fault,
-        outgoing::{Attempt, Failure, FailureKind, Outgoing},
+        outgoing::{Attempt, DeliveryReceipt, Failure, FailureKind, Outgoing},
     },
-    model::{delivery::Delivery, ids::ConnectorId},
+    model::{
+        delivery::{Delivery, Receipt},
+        ids::ConnectorId,
+    },
 };
 
 /// Sends a delivery once, and returns what the plugin wants remembered of it. `longest_ms` is the wait of a connector that
@@ -31,7 +34,9 @@ pub async fn send(destinations: &dyn Destinations, delivery: &Delivery, longest_
     }
     match plugin.deliver(context, outgoing(delivery, route)).await {
         Ok(Attempt { outcome: Ok(receipt), effects }) => {
-            (Sent::Delivered { platform_id: receipt.platform_id }, effects)
+            // Most say nothing; that is not kept.
+            let detail = Some(receipt.detail).filter(|detail| detail != "null");
+            (Sent::Delivered { platform_id: receipt.platform_id, detail }, effects)
         }
         Ok(Attempt { outcome: Err(failure), effects }) => (failed(failure, longest_ms), effects),
         Err(fault) => (no_answer(&id, &fault), Vec::new()),
@@ -44,9 +49,18 @@ fn outgoing(delivery: &Delivery, route: String) -> Outgoing {
         attempt: u32::try_from(delivery.attempt).unwrap_or(u32::MAX),
         route,
         text: delivery.content.clone(),
+        artifacts: serde_json::from_str(&delivery.artifacts).unwrap_or_default(),
+        first_part: u32::try_from(delivery.part).unwrap_or(u32::MAX),
+        part_count: u32::try_from(delivery.parts).unwrap_or(u32::MAX),
+        sent: delivery.sent.iter().map(receipt).collect(),
         idempotency_key: delivery.idempotency_key(),
         metadata: json!({ "run_id": delivery.run, "session_id": delivery.session }).to_string(),
     }
+}
+
+fn receipt(kept: &Receipt) -> DeliveryReceipt {
+    let detail = kept.detail.clone().unwrap_or_else(|| "null".to_owned());
+    DeliveryReceipt { platform_id: kept.platform_id.clone(), detail }
 }
 
 fn failed(failure: Failure, longest_ms: i64) -> Sent {

@@ -12,6 +12,7 @@ use super::{
     connector,
     destinations::Destinations,
     http::HttpTarget,
+    policies::Policies,
     sent::{Sent, dead},
     settle::Settle,
     take::{self, Reclaim, Take},
@@ -20,7 +21,7 @@ use crate::{
     clock::Clock,
     egress::Egress,
     metrics::label::AttemptClass,
-    model::delivery::{Delivery, DeliveryStatus},
+    model::delivery::{Delivery, DeliveryStatus, Receipt, UnknownPolicy},
     places::Places,
     secrets::mask::mask,
     store::{Store, StoreError, deliveries::Settlement},
@@ -86,10 +87,14 @@ impl Dispatcher {
     /// Gives back lanes that nobody holds any more, all of them.
     async fn reclaim(&self, former: Option<(String, String)>) -> Result<(), StoreError> {
         loop {
-            let reclaim = Reclaim { now_ms: self.clock.now_ms(), former: former.clone() };
+            let policies = self.policies();
+            let reclaim = Reclaim { now_ms: self.clock.now_ms(), former: former.clone(), policies };
             let reclaimed = self.store.write(reclaim).await?;
             if reclaimed > 0 {
-                tracing::warn!(lanes = reclaimed, "{reclaimed} lanes were held by nobody; their deliveries wait again");
+                tracing::warn!(
+                    lanes = reclaimed,
+                    "{reclaimed} lanes were held by nobody; what they were sending is unknown"
+                );
             }
             if reclaimed < take::RECLAIM_LIMIT {
                 return Ok(());
@@ -121,7 +126,7 @@ impl Dispatcher {
                 Ok(target) => (target.send(&self.ways, &delivery, self.clock.now_ms()).await, Vec::new()),
                 Err(reason) => (dead("invalid_target", reason), Vec::new()),
             },
-            _ => connector::send(&*self.ways.destinations, &delivery, self.settings.backoff.max_ms).await,
+            _ => connector::send(&*self.ways.destinations, &delivery, self.settings.connectors.max_ms).await,
         };
         self.count(&delivery, &sent);
         let sent = match sent {
@@ -135,8 +140,8 @@ impl Dispatcher {
         // What targets answer is theirs to write, and may repeat what they were sent.
         settlement.error = settlement.error.map(|(code, detail)| (code, mask(&detail).into_owned()));
         let (id, attempt, status) = (delivery.id, delivery.attempt, settlement.status);
-        let now_ms = self.clock.now_ms();
-        match self.store.write(Settle { delivery, settlement, effects, now_ms }).await {
+        let (policy, now_ms) = (self.policies().of(&delivery), self.clock.now_ms());
+        match self.store.write(Settle { delivery, settlement, policy, effects, now_ms }).await {
             Ok(true) => tracing::debug!(delivery = %id, attempt, ?status, "delivery {id} settled"),
             Ok(false) => {
                 self.store.metrics().fenced_writes.inc();
@@ -148,6 +153,10 @@ impl Dispatcher {
                 tracing::error!(delivery = %id, %error, "delivery {id} could not be settled; it is tried again after its lease")
             }
         }
+    }
+
+    fn policies(&self) -> Policies {
+        Policies { destinations: Arc::clone(&self.ways.destinations), http: self.settings.http.unknown }
     }
 
     fn count(&self, delivery: &Delivery, sent: &Sent) {
@@ -172,28 +181,38 @@ impl Dispatcher {
 
     /// Turns an answer into the row's next state.
     fn settlement(&self, delivery: &Delivery, sent: Sent) -> Settlement {
-        let ended = |status, error| Settlement { status, uncounted: 0, next_ms: None, error, platform_ref: None };
+        let ended = |status, error| Settlement { status, uncounted: 0, next_ms: None, error, receipt: None };
+        let (retry, now_ms) = (self.settings.retry(&delivery.target), self.clock.now_ms());
+        let own = backoff::delay_ms(&retry, delivery.attempt, rand::random());
         match sent {
-            Sent::Delivered { platform_id } => {
-                Settlement { platform_ref: platform_id, ..ended(DeliveryStatus::Delivered, None) }
+            Sent::Delivered { platform_id, detail } => {
+                let receipt = Some(Receipt { platform_id, detail });
+                Settlement { receipt, ..ended(DeliveryStatus::Delivered, None) }
             }
-            Sent::Unknown { code, detail } => ended(DeliveryStatus::Unknown, Some((code, detail))),
+            Sent::Unknown { code, detail } => {
+                let resend =
+                    self.policies().of(delivery) == UnknownPolicy::Resend && delivery.attempt < retry.max_attempts;
+                let next_ms = resend.then_some(now_ms + own);
+                Settlement { next_ms, ..ended(DeliveryStatus::Unknown, Some((code, detail))) }
+            }
             Sent::Dead { code, detail } => ended(DeliveryStatus::Dead, Some((code, detail))),
-            Sent::Retry { code, detail, counts, .. }
-                if counts && delivery.attempt >= self.settings.backoff.max_attempts =>
-            {
+            Sent::Retry { code, detail, counts, .. } if counts && delivery.attempt >= retry.max_attempts => {
                 ended(DeliveryStatus::Dead, Some((code, format!("{detail} (attempt {}, the last)", delivery.attempt))))
             }
             Sent::Retry { code, detail, after_ms, counts } => {
-                let own = backoff::delay_ms(&self.settings.backoff, delivery.attempt, rand::random());
                 // What the target asks for is never shortened, and never hurries the schedule (contract section 6.2).
-                let wait = after_ms.map_or(own, |asked| asked.max(own));
+                let next_ms =
+                    now_ms + after_ms.map_or(own, |asked| asked.min(self.settings.max_retry_after_ms).max(own));
+                if next_ms - delivery.created_ms > retry.give_up_after_ms {
+                    let detail = format!("{detail} (given up: the next attempt would be too late)");
+                    return ended(DeliveryStatus::Dead, Some((code, detail)));
+                }
                 Settlement {
                     status: DeliveryStatus::Pending,
                     uncounted: i64::from(!counts),
-                    next_ms: Some(self.clock.now_ms() + wait),
+                    next_ms: Some(next_ms),
                     error: Some((code, detail)),
-                    platform_ref: None,
+                    receipt: None,
                 }
             }
         }

@@ -211,7 +211,7 @@ fn judge(answer: Result<Answer, EgressError>, now_ms: i64) -> Sent {
     };
     let detail = format!("the target answered {}", answer.status);
     let code = match answer.status {
-        status if status.is_success() => return Sent::Delivered { platform_id: None },
+        status if status.is_success() => return Sent::Delivered { platform_id: None, detail: None },
         StatusCode::TOO_MANY_REQUESTS => "rate_limited",
         StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY => "status",
         status if status.is_client_error() => return dead("status", detail),

@@ -7,6 +7,8 @@ pub enum Sent {
     Delivered {
         /// What the platform calls it.
         platform_id: Option<String>,
+        /// What else it said, as JSON text.
+        detail: Option<String>,
     },
     /// Another try may succeed.
     Retry {

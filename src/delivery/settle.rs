@@ -7,7 +7,7 @@ use super::targets;
 use crate::{
     connectors::Effect,
     model::{
-        delivery::{Delivery, DeliveryStatus},
+        delivery::{Delivery, DeliveryStatus, UnknownPolicy},
         happening::{Happening, delivery_updated},
         run::RunError,
         target::ReplyTarget,
@@ -26,8 +26,10 @@ use crate::{
 pub struct Settle {
     /// What was sent, under which epoch of its lane.
     pub delivery: Delivery,
-    /// How it ended.
+    /// How it ended. Unknown with a time to try again is said to be unknown, and then waits.
     pub settlement: Settlement,
+    /// What follows from not knowing.
+    pub policy: UnknownPolicy,
     /// What the plugin that sent it writes to its connector's state.
     pub effects: Vec<Effect>,
     /// When, in milliseconds since 1970.
@@ -47,24 +49,54 @@ impl Command for Settle {
     }
 }
 
-async fn settle_one(settle: &Settle, tx: &mut Tx<'_>) -> Result<bool, StoreError> {
-    let delivery = &settle.delivery;
-    if !deliveries::settle(tx, delivery.id, delivery.epoch, &settle.settlement, settle.now_ms).await? {
+pub(super) async fn settle_one(settle: &Settle, tx: &mut Tx<'_>) -> Result<bool, StoreError> {
+    let (delivery, settlement) = (&settle.delivery, &settle.settlement);
+    let waits = Settlement { status: DeliveryStatus::Pending, ..settlement.clone() };
+    let again = settlement.next_ms.is_some();
+    let row = if again { &waits } else { settlement };
+    if !deliveries::settle(tx, delivery, row, settle.now_ms).await? {
         return Ok(false);
     }
     write_effects(settle, tx).await?;
-    tx.record(told(delivery, &settle.settlement));
-    let lane = lane(&delivery.target, delivery.epoch);
-    match (settle.settlement.status, settle.settlement.next_ms) {
-        (DeliveryStatus::Pending, Some(next_ms)) => {
-            heads::put_back(tx, Line::Lanes, &lane, next_ms, settle.now_ms).await?;
-        }
-        _ => {
-            heads::release(tx, Line::Lanes, &lane, settle.now_ms).await?;
-        }
+    if let Some((code, detail)) = &settlement.error {
+        deliveries::record_attempt(tx, delivery, outcome(settlement.status), (code, detail), settle.now_ms).await?;
     }
+    if again && settlement.status == DeliveryStatus::Unknown {
+        // Streams hear that it was unknown before they hear that it waits again.
+        tx.record(told(delivery, &Settlement { next_ms: None, ..settlement.clone() }));
+    }
+    tx.record(told(delivery, row));
+    move_lane(settle, tx).await?;
     tx.wake_deliveries();
     Ok(true)
+}
+
+/// The lane goes on with what is next in it: this part again, the next one, or nothing while somebody has to decide.
+async fn move_lane(settle: &Settle, tx: &mut Tx<'_>) -> Result<(), StoreError> {
+    let Settle { delivery, settlement, now_ms, .. } = settle;
+    let lane = lane(&delivery.target, delivery.epoch);
+    if let Some(next_ms) = settlement.next_ms {
+        heads::put_back(tx, Line::Lanes, &lane, next_ms, *now_ms).await?;
+        return Ok(());
+    }
+    match settlement.status {
+        DeliveryStatus::Dead if delivery.part + 1 < delivery.parts => {
+            let cancelled = deliveries::cancel_rest(tx, delivery, *now_ms).await?;
+            heads::forget(tx, &lane, cancelled).await?;
+        }
+        DeliveryStatus::Unknown if settle.policy == UnknownPolicy::Hold => heads::hold(tx, &lane, delivery.id).await?,
+        _ => {}
+    }
+    heads::release(tx, Line::Lanes, &lane, *now_ms).await?;
+    Ok(())
+}
+
+fn outcome(status: DeliveryStatus) -> &'static str {
+    match status {
+        DeliveryStatus::Unknown => "unknown",
+        DeliveryStatus::Dead => "dead",
+        _ => "retry",
+    }
 }
 
 async fn write_effects(settle: &Settle, tx: &mut Tx<'_>) -> Result<(), StoreError> {
@@ -82,6 +114,7 @@ async fn write_effects(settle: &Settle, tx: &mut Tx<'_>) -> Result<(), StoreErro
 fn told(delivery: &Delivery, settlement: &Settlement) -> Happening {
     let error = settlement.error.clone().map(|(code, detail)| RunError { code, detail });
     delivery_updated(delivery.now(settlement.status, delivery.attempt - settlement.uncounted))
+        .with_some("part", (delivery.parts > 1).then_some(delivery.part))
         .with_some("next_attempt_at_ms", settlement.next_ms)
         .with_some("error", error.map(|error| json!(error)))
 }

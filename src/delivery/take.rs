@@ -1,12 +1,17 @@
-//! Leasing lanes: the oldest pending delivery of each is recorded as being sent before a byte leaves.
+//! Leasing lanes: the oldest pending part of each is recorded as being sent before a byte leaves.
 
+use super::{
+    policies::Policies,
+    settle::{self, Settle},
+};
 use crate::{
     model::{
-        delivery::{Delivery, DeliveryStatus},
+        delivery::{Delivery, DeliveryStatus, UnknownPolicy},
         happening::delivery_updated,
     },
     store::{
-        StoreError, deliveries,
+        StoreError,
+        deliveries::{self, Settlement},
         heads::{self, Former, Lease, Line},
         writer::{Command, Tx},
     },
@@ -58,14 +63,15 @@ async fn take_some(take: &Take, tx: &mut Tx<'_>) -> Result<Vec<Delivery>, StoreE
     Ok(taken)
 }
 
-/// Gives back lanes that a dead process held. HTTP targets get the same idempotency key again, so a repetition of what
-/// may have arrived is theirs to recognise.
-#[derive(Clone, Debug)]
+/// Gives back lanes that a dead process held. What it was sending is unknown, and goes the way of what is unknown.
+#[derive(Clone)]
 pub struct Reclaim {
     /// Now, in milliseconds since 1970.
     pub now_ms: i64,
     /// At start: what leases of this daemon's former processes look like, and this process's own name.
     pub former: Option<(String, String)>,
+    /// What follows from not knowing.
+    pub policies: Policies,
 }
 
 impl Command for Reclaim {
@@ -77,12 +83,11 @@ impl Command for Reclaim {
             let former = reclaim.former.as_ref().map(|(family, me)| Former { family, me });
             let lanes = heads::abandoned(tx, Line::Lanes, reclaim.now_ms, RECLAIM_LIMIT as i64, former).await?;
             for lane in &lanes {
-                if let Some(delivery) = deliveries::requeue_sending(tx, lane, reclaim.now_ms).await? {
-                    let now = delivery.now(DeliveryStatus::Pending, delivery.attempt);
-                    tx.record(delivery_updated(now).with("next_attempt_at_ms", reclaim.now_ms));
-                    heads::put_back(tx, Line::Lanes, lane, reclaim.now_ms, reclaim.now_ms).await?;
-                } else {
-                    heads::release(tx, Line::Lanes, lane, reclaim.now_ms).await?;
+                match deliveries::sending(tx, lane).await? {
+                    Some(delivery) => interrupted(reclaim, delivery, tx).await?,
+                    None => {
+                        heads::release(tx, Line::Lanes, lane, reclaim.now_ms).await?;
+                    }
                 }
                 tx.wake_deliveries();
             }
@@ -90,4 +95,19 @@ impl Command for Reclaim {
         }
         Ok(replies)
     }
+}
+
+async fn interrupted(reclaim: &Reclaim, delivery: Delivery, tx: &mut Tx<'_>) -> Result<(), StoreError> {
+    let policy = reclaim.policies.of(&delivery);
+    let detail = "the daemon ended while this was being sent".to_owned();
+    let settlement = Settlement {
+        status: DeliveryStatus::Unknown,
+        uncounted: 0,
+        next_ms: (policy == UnknownPolicy::Resend).then_some(reclaim.now_ms),
+        error: Some(("interrupted".to_owned(), detail)),
+        receipt: None,
+    };
+    let settle = Settle { delivery, settlement, policy, effects: Vec::new(), now_ms: reclaim.now_ms };
+    settle::settle_one(&settle, tx).await?;
+    Ok(())
 }

@@ -7,9 +7,11 @@ use tracing::Instrument as _;
 
 use super::Executor;
 use crate::{
-    clock::Clock,
     model::run::Run,
-    outputs::finish::{End, Finish, Finished},
+    outputs::{
+        address::Desk,
+        finish::{End, Finish, Finished},
+    },
     places::Places,
     queue::{
         QueueSettings,
@@ -26,7 +28,7 @@ pub const FAMILY: &str = "daemon:";
 /// Performs runs until it is told to stop.
 pub struct Worker {
     store: Store,
-    clock: Clock,
+    desk: Desk,
     settings: QueueSettings,
     owner: String,
     executor: Arc<dyn Executor>,
@@ -36,12 +38,12 @@ impl Worker {
     /// A worker that holds its leases as `owner`.
     pub fn new(
         store: Store,
-        clock: Clock,
+        desk: Desk,
         settings: QueueSettings,
         owner: String,
         executor: Arc<dyn Executor>,
     ) -> Arc<Self> {
-        Arc::new(Self { store, clock, settings, owner, executor })
+        Arc::new(Self { store, desk, settings, owner, executor })
     }
 
     /// Runs until `stop`; then lets what is under way end.
@@ -70,7 +72,7 @@ impl Worker {
             owner: self.owner.clone(),
             limit: i64::try_from(free.len()).unwrap_or(i64::MAX),
             lease_ms: self.settings.default_lease_ms,
-            now_ms: self.clock.now_ms(),
+            now_ms: self.desk.clock.now_ms(),
         };
         let claimed = self.store.write(claim).await?;
         let count = claimed.len();
@@ -95,7 +97,7 @@ impl Worker {
             }
         };
         let outcome = end.outcome();
-        let finish = self.store.write(Finish { fence, end, clock: self.clock.clone() });
+        let finish = self.store.write(Finish { fence, end, desk: self.desk.clone() });
         match finish.instrument(trace::finish(run.id)).await {
             Ok(Finished::Done(_)) => {
                 self.store.metrics().runs.add(outcome);
@@ -117,7 +119,7 @@ impl Worker {
         let beat = Duration::from_millis(u64::try_from(self.settings.default_lease_ms / 6).unwrap_or(1).max(1));
         loop {
             tokio::time::sleep(beat).await;
-            let until_ms = self.clock.now_ms() + self.settings.default_lease_ms;
+            let until_ms = self.desk.clock.now_ms() + self.settings.default_lease_ms;
             if let Ok(Held::Lost) = self.store.write(Heartbeat { fence, until_ms }).await {
                 return;
             }

@@ -41,7 +41,29 @@ impl DeliveryStatus {
     }
 }
 
-/// One delivery, ready to be sent.
+/// What follows when nobody knows whether a part arrived.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UnknownPolicy {
+    /// The part stays unknown, and what waits behind it goes on.
+    #[default]
+    Pass,
+    /// Nothing behind it is sent until an operator has decided.
+    Hold,
+    /// It is sent again, under the same idempotency key. Safe where the receiver honours the key.
+    Resend,
+}
+
+/// What a platform said of a part that it took.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// What the platform calls it.
+    pub platform_id: Option<String>,
+    /// What else it said, as JSON text.
+    pub detail: Option<String>,
+}
+
+/// One part of a delivery, ready to be sent.
 #[derive(Clone, Debug)]
 pub struct Delivery {
     /// Its identifier.
@@ -52,8 +74,22 @@ pub struct Delivery {
     pub session: SessionId,
     /// Where it goes.
     pub target: ReplyTarget,
+    /// Which part, from 0.
+    pub part: i64,
+    /// How many parts the delivery has.
+    pub parts: i64,
     /// What it says.
     pub content: String,
+    /// The files that go out with it: a JSON array.
+    pub artifacts: String,
+    /// The delivery that the idempotency key names: another one where this is its replay.
+    pub origin: DeliveryId,
+    /// What became of the parts before it that the platform took.
+    pub sent: Vec<Receipt>,
+    /// When its run ended, in milliseconds since 1970.
+    pub created_ms: i64,
+    /// When this attempt began, in milliseconds since 1970.
+    pub started_ms: i64,
     /// How often it was tried, this time included.
     pub attempt: i64,
     /// The fence of the lane's lease.
@@ -61,9 +97,10 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// The same for every attempt, and for no other delivery.
+    /// The same for every attempt, and for no other part and no other delivery.
     pub fn idempotency_key(&self) -> String {
-        format!("kheish:{}", self.id)
+        let Self { origin, part, .. } = self;
+        if self.parts == 1 { format!("kheish:{origin}") } else { format!("kheish:{origin}:{part}") }
     }
 
     /// What streams are told of it.

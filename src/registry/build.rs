@@ -137,6 +137,7 @@ impl Builder {
                 key_value: Arc::clone(&shared.key_value),
                 permits,
                 delivery_permits,
+                unknown: host.unknown_deliveries.unwrap_or(manifest.delivery.unknown),
             }),
             plugin: Arc::clone(plugin),
         }

@@ -4,7 +4,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
 use super::definition::Broken;
-use crate::model::{ids::SessionId, target::ReplyTarget};
+use crate::model::{delivery::UnknownPolicy, ids::SessionId, target::ReplyTarget};
 
 /// What the host itself reads of a connector.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +19,8 @@ pub(super) struct HostFields {
     pub(super) default_reply_targets: Vec<ReplyTarget>,
     /// Whether unknown sessions are made.
     pub(super) create_sessions: bool,
+    /// What follows when nobody knows whether a part arrived; as the kind says when absent.
+    pub(super) unknown_deliveries: Option<UnknownPolicy>,
 }
 
 /// What may become of unknown sessions. The reference's personas and scopes belong to an agent runtime; a connector that
@@ -43,6 +45,7 @@ impl HostFields {
         });
         Self {
             fixed_session,
+            unknown_deliveries: take(fields, "unknown_deliveries", broken),
             allow_unauthenticated_ingress: take(fields, "allow_unauthenticated_ingress", broken).unwrap_or_default(),
             ingress_events_per_second: rate,
             default_reply_targets: take(fields, "default_reply_targets", broken).unwrap_or_default(),

@@ -1,4 +1,4 @@
-//! Deliveries: statements. One row for each part; HTTP targets take an output whole, as part 0.
+//! Deliveries: statements. One row for each part; a target that takes an output whole gets part 0.
 
 use super::{
     Store, StoreError,
@@ -9,7 +9,7 @@ use super::{
     writer::Tx,
 };
 use crate::model::{
-    delivery::{Delivery, DeliveryStatus},
+    delivery::{Delivery, DeliveryStatus, Receipt},
     ids::{DeliveryId, RunId, SessionId},
     run::Run,
     target::ReplyTarget,
@@ -30,18 +30,26 @@ pub struct NewDelivery<'a> {
     pub lane: &'a str,
     /// Its place in the lane.
     pub seq: i64,
+    /// Which part, from 0.
+    pub part: i64,
+    /// How many parts the delivery has.
+    pub of: usize,
+    /// The part's own text; none is the whole output's.
+    pub text: Option<&'a str>,
+    /// The file that the part is, as JSON.
+    pub artifact: Option<&'a str>,
 }
 
 /// Writes pending deliveries.
 pub async fn insert(tx: &mut Tx<'_>, deliveries: &[NewDelivery<'_>], now_ms: i64) -> Result<(), StoreError> {
     for chunk in deliveries.chunks(64) {
         let head = "INSERT INTO deliveries (id, part, run_id, session_id, run_epoch, ordinal, plugin, address, lane_id, seq, \
-                    status, epoch, attempt, next_ms, created_ms) VALUES";
-        let mut query = Query::rows(head, 15, chunk.len(), "");
+                    status, epoch, attempt, next_ms, created_ms, parts, text, artifact) VALUES";
+        let mut query = Query::rows(head, 18, chunk.len(), "");
         for delivery in chunk {
             query = query
                 .bind(delivery.id)
-                .bind(0)
+                .bind(delivery.part)
                 .bind(delivery.run.id)
                 .bind(&delivery.run.session)
                 .bind(delivery.run.epoch)
@@ -54,44 +62,89 @@ pub async fn insert(tx: &mut Tx<'_>, deliveries: &[NewDelivery<'_>], now_ms: i64
                 .bind(0)
                 .bind(0)
                 .bind(now_ms)
-                .bind(now_ms);
+                .bind(now_ms)
+                .bind(i64::try_from(delivery.of).unwrap_or(i64::MAX))
+                .bind(delivery.text.map(str::to_owned))
+                .bind(delivery.artifact.map(str::to_owned));
         }
         tx.execute(query).await?;
     }
     Ok(())
 }
 
-/// Takes the oldest pending delivery of a lane that the caller has just claimed, and records that a byte may leave.
+/// Takes the oldest pending part of a lane that the caller has just claimed, and records that a byte may leave.
 pub async fn take_oldest(tx: &mut Tx<'_>, lane: &Claimed, now_ms: i64) -> Result<Option<Delivery>, StoreError> {
     let query = Query::new(format!(
-        "UPDATE deliveries SET status = 1, epoch = ?, attempt = attempt + 1, sending_ms = ?, next_ms = NULL WHERE id = \
-         (SELECT id FROM deliveries WHERE lane_id = ? AND status = 0 ORDER BY seq LIMIT 1) \
-         {RETURNING}"
+        "UPDATE deliveries SET status = 1, epoch = ?, attempt = attempt + 1, sending_ms = ?, next_ms = NULL \
+         WHERE lane_id = ? AND status = 0 AND \
+         seq = (SELECT seq FROM deliveries WHERE lane_id = ? AND status = 0 ORDER BY seq LIMIT 1) {RETURNING}"
     ));
-    let rows = tx.fetch(query.bind(lane.epoch).bind(now_ms).bind(lane.id.as_str())).await?;
-    rows.into_iter().next().map(|row| read_whole(row, lane)).transpose()
+    let query = query.bind(lane.epoch).bind(now_ms).bind(lane.id.as_str()).bind(lane.id.as_str());
+    let Some(row) = tx.fetch(query).await?.into_iter().next() else { return Ok(None) };
+    let mut delivery = read_whole(row, lane)?;
+    if delivery.part > 0 {
+        delivery.sent = receipts(tx, &delivery).await?;
+    }
+    Ok(Some(delivery))
 }
 
-/// A delivery as its sender needs it.
-const RETURNING: &str = "RETURNING id, run_id, session_id, plugin, address, attempt, (SELECT content FROM outputs WHERE \
-     outputs.run_id = deliveries.run_id AND outputs.epoch = deliveries.run_epoch AND outputs.ordinal = deliveries.ordinal)";
+/// A part as its sender needs it.
+const RETURNING: &str = "RETURNING id, part, parts, run_id, session_id, plugin, address, attempt, created_ms, sending_ms, \
+     text, artifact, origin, \
+     (SELECT content FROM outputs WHERE outputs.run_id = deliveries.run_id AND outputs.epoch = deliveries.run_epoch AND \
+     outputs.ordinal = deliveries.ordinal), \
+     (SELECT artifacts FROM outputs WHERE outputs.run_id = deliveries.run_id AND outputs.epoch = deliveries.run_epoch AND \
+     outputs.ordinal = deliveries.ordinal)";
 
 fn read_whole(mut row: Row, lane: &Claimed) -> Result<Delivery, StoreError> {
+    let (id, part, parts) = (row.take()?, row.take()?, row.take()?);
+    let (run, session) = (row.take()?, row.take()?);
+    let target = ReplyTarget { plugin: row.take()?, address: row.take()? };
+    let (attempt, created_ms, started_ms) = (row.take()?, row.take()?, row.take::<Option<i64>>()?);
+    let (text, artifact): (Option<String>, Option<String>) = (row.take()?, row.take()?);
+    let origin: Option<Vec<u8>> = row.take()?;
+    let (content, artifacts): (String, String) = (row.take()?, row.take()?);
+    let artifacts = match (&text, artifact) {
+        (_, Some(artifact)) => format!("[{artifact}]"),
+        (Some(_), None) => "[]".to_owned(),
+        (None, None) => artifacts,
+    };
+    let origin = match origin {
+        Some(bytes) => {
+            DeliveryId::from_slice(&bytes).ok_or(StoreError::Damaged("a delivery id does not have 16 bytes"))?
+        }
+        None => id,
+    };
     Ok(Delivery {
-        id: row.take()?,
-        run: row.take()?,
-        session: row.take()?,
-        target: ReplyTarget { plugin: row.take()?, address: row.take()? },
-        attempt: row.take()?,
-        content: row.take()?,
+        id,
+        part,
+        parts,
+        run,
+        session,
+        target,
+        content: text.unwrap_or(content),
+        artifacts,
+        origin,
+        sent: Vec::new(),
+        created_ms,
+        started_ms: started_ms.unwrap_or(created_ms),
+        attempt,
         epoch: lane.epoch,
     })
+}
+
+async fn receipts(tx: &mut Tx<'_>, delivery: &Delivery) -> Result<Vec<Receipt>, StoreError> {
+    let query = Query::new(
+        "SELECT platform_ref, detail FROM deliveries WHERE id = ? AND part < ? AND status = 2 ORDER BY part",
+    );
+    let rows = tx.fetch(query.bind(delivery.id).bind(delivery.part)).await?;
+    rows.into_iter().map(|mut row| Ok(Receipt { platform_id: row.take()?, detail: row.take()? })).collect()
 }
 
 /// How an attempt ended, for the row.
 #[derive(Clone, Debug)]
 pub struct Settlement {
-    /// Where the delivery stands now.
+    /// Where the part stands now.
     pub status: DeliveryStatus,
     /// Taken off the attempts: 1 when the target asked to wait, else 0.
     pub uncounted: i64,
@@ -99,43 +152,71 @@ pub struct Settlement {
     pub next_ms: Option<i64>,
     /// Why, stable and for people.
     pub error: Option<(String, String)>,
-    /// What the platform called it.
-    pub platform_ref: Option<String>,
+    /// What the platform said of it.
+    pub receipt: Option<Receipt>,
 }
 
-/// Settles a delivery that is being sent. False when the lease was lost.
+/// Settles a part that is being sent. False when the lease was lost.
 pub async fn settle(
     tx: &mut Tx<'_>,
-    id: DeliveryId,
-    epoch: i64,
+    delivery: &Delivery,
     settlement: &Settlement,
     now_ms: i64,
 ) -> Result<bool, StoreError> {
     let query = Query::new(
         "UPDATE deliveries SET status = ?, attempt = attempt - ?, next_ms = ?, error_code = ?, error_detail = ?, \
-         platform_ref = ?, ended_ms = ? WHERE id = ? AND status = 1 AND epoch = ?",
+         platform_ref = ?, detail = ?, ended_ms = ? WHERE id = ? AND part = ? AND status = 1 AND epoch = ?",
     );
     let ended = (settlement.status != DeliveryStatus::Pending).then_some(now_ms);
+    let receipt = settlement.receipt.as_ref();
     let query = query
         .bind(settlement.status as i64)
         .bind(settlement.uncounted)
         .bind(settlement.next_ms)
         .bind(settlement.error.as_ref().map(|(code, _)| code.clone()))
         .bind(settlement.error.as_ref().map(|(_, detail)| detail.clone()))
-        .bind(settlement.platform_ref.clone())
+        .bind(receipt.and_then(|receipt| receipt.platform_id.clone()))
+        .bind(receipt.and_then(|receipt| receipt.detail.clone()))
         .bind(ended)
-        .bind(id)
-        .bind(epoch);
+        .bind(delivery.id)
+        .bind(delivery.part)
+        .bind(delivery.epoch);
     Ok(tx.execute(query).await? == 1)
 }
 
-/// Puts the delivery that a dead process was sending in this lane back to the front, and says which one it is.
-pub async fn requeue_sending(tx: &mut Tx<'_>, lane: &Claimed, now_ms: i64) -> Result<Option<Delivery>, StoreError> {
+/// Withdraws the parts behind one that is given up. How many there were.
+pub async fn cancel_rest(tx: &mut Tx<'_>, delivery: &Delivery, now_ms: i64) -> Result<i64, StoreError> {
+    let query = Query::new(
+        "UPDATE deliveries SET status = 5, next_ms = NULL, ended_ms = ? WHERE id = ? AND part > ? AND status = 0",
+    );
+    let cancelled = tx.execute(query.bind(now_ms).bind(delivery.id).bind(delivery.part)).await?;
+    Ok(i64::try_from(cancelled).unwrap_or(i64::MAX))
+}
+
+/// The part that a dead process was sending in this lane.
+pub async fn sending(tx: &mut Tx<'_>, lane: &Claimed) -> Result<Option<Delivery>, StoreError> {
     let query = Query::new(format!(
-        "UPDATE deliveries SET status = 0, next_ms = ? WHERE lane_id = ? AND status = 1 AND epoch = ? {RETURNING}"
+        "UPDATE deliveries SET next_ms = NULL WHERE lane_id = ? AND status = 1 AND epoch = ? {RETURNING}"
     ));
-    let rows = tx.fetch(query.bind(now_ms).bind(lane.id.as_str()).bind(lane.epoch)).await?;
+    let rows = tx.fetch(query.bind(lane.id.as_str()).bind(lane.epoch)).await?;
     rows.into_iter().next().map(|row| read_whole(row, lane)).transpose()
+}
+
+/// Keeps an attempt that did not succeed, for people.
+pub async fn record_attempt(
+    tx: &mut Tx<'_>,
+    delivery: &Delivery,
+    outcome: &str,
+    (code, detail): (&str, &str),
+    now_ms: i64,
+) -> Result<(), StoreError> {
+    let query = Query::new(
+        "INSERT INTO delivery_attempts (delivery_id, part, attempt, started_ms, ended_ms, outcome, code, detail) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+    );
+    let query = query.bind(delivery.id).bind(delivery.part).bind(delivery.attempt).bind(delivery.started_ms);
+    tx.execute(query.bind(now_ms).bind(outcome).bind(code).bind(detail)).await?;
+    Ok(())
 }
 
 /// A delivery as its readers see it.

@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 
 use super::{StoreError, sql::Query, writer::Tx};
+use crate::model::ids::DeliveryId;
 
 /// Which line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,19 +57,42 @@ pub struct Lease<'a> {
     pub until_ms: i64,
 }
 
-/// Adds room for items at the end of lines, making the heads where they are missing. Each id occurs once.
+/// Adds room for items at the end of sessions, making the heads where they are missing. Each id occurs once.
 pub async fn extend(
     tx: &mut Tx<'_>,
     line: Line,
     added: &[(&str, i64)],
     now_ms: i64,
 ) -> Result<HashMap<String, Tail>, StoreError> {
+    let added: Vec<Added<'_>> = added.iter().map(|(id, count)| Added { id, count: *count, owner: None }).collect();
+    grow(tx, line, &added, now_ms).await
+}
+
+/// Room at the end of a line.
+#[derive(Clone, Copy, Debug)]
+pub struct Added<'a> {
+    /// The head.
+    pub id: &'a str,
+    /// How many items.
+    pub count: i64,
+    /// Whom a lane leads to, for a head that is made.
+    pub owner: Option<&'a str>,
+}
+
+/// The same for heads of which lanes say whom they lead to.
+pub async fn grow(
+    tx: &mut Tx<'_>,
+    line: Line,
+    added: &[Added<'_>],
+    now_ms: i64,
+) -> Result<HashMap<String, Tail>, StoreError> {
     let mut tails = HashMap::with_capacity(added.len());
     let mut idle: Vec<String> = Vec::new();
     for chunk in added.chunks(64) {
         let table = line.table();
+        let (owner, columns) = if line == Line::Lanes { (", owner", 9) } else { ("", 8) };
         let head = format!(
-            "INSERT INTO {table} (id, state, ready_at, epoch, queued, last_seq, created_ms, updated_ms) VALUES"
+            "INSERT INTO {table} (id, state, ready_at, epoch, queued, last_seq, created_ms, updated_ms{owner}) VALUES"
         );
         // Columns of an index are left alone: most heads are ready or leased already, and stay where they are in it.
         let tail = format!(
@@ -76,9 +100,12 @@ pub async fn extend(
              last_seq = {table}.last_seq + excluded.last_seq, updated_ms = excluded.updated_ms \
              RETURNING id, state, last_seq, queued"
         );
-        let mut query = Query::rows(&head, 8, chunk.len(), &tail);
-        for (id, count) in chunk {
+        let mut query = Query::rows(&head, columns, chunk.len(), &tail);
+        for Added { id, count, owner } in chunk {
             query = query.bind(*id).bind(1).bind(now_ms).bind(0).bind(*count).bind(*count).bind(now_ms).bind(now_ms);
+            if line == Line::Lanes {
+                query = query.bind(owner.unwrap_or_default());
+            }
         }
         for mut row in tx.fetch(query).await? {
             let (id, state): (String, i64) = (row.take()?, row.take()?);
@@ -106,8 +133,9 @@ async fn make_ready(tx: &mut Tx<'_>, line: Line, idle: &[String], now_ms: i64) -
 pub async fn claim(tx: &mut Tx<'_>, line: Line, limit: i64, lease: Lease<'_>) -> Result<Vec<Claimed>, StoreError> {
     let table = line.table();
     let lock = tx.dialect().for_update();
+    let free = if line == Line::Lanes { "AND held IS NULL" } else { "" };
     let ready = Query::new(format!(
-        "SELECT id FROM {table} WHERE state = 1 AND ready_at <= ? ORDER BY ready_at, id LIMIT ? {lock}"
+        "SELECT id FROM {table} WHERE state = 1 AND ready_at <= ? {free} ORDER BY ready_at, id LIMIT ? {lock}"
     ));
     let mut ids: Vec<String> = Vec::new();
     for mut row in tx.fetch(ready.bind(lease.now_ms).bind(limit)).await? {
@@ -156,6 +184,20 @@ pub async fn put_back(
     ));
     let changed = tx.execute(query.bind(ready_ms).bind(now_ms).bind(head.id.as_str()).bind(head.epoch)).await?;
     Ok(changed == 1)
+}
+
+/// Takes items that will not be claimed off a leased lane.
+pub async fn forget(tx: &mut Tx<'_>, lane: &Claimed, items: i64) -> Result<(), StoreError> {
+    let query = Query::new("UPDATE lanes SET queued = queued - ? WHERE id = ? AND epoch = ?");
+    tx.execute(query.bind(items).bind(lane.id.as_str()).bind(lane.epoch)).await?;
+    Ok(())
+}
+
+/// Holds a leased lane: nothing is claimed from it until somebody has decided about this delivery.
+pub async fn hold(tx: &mut Tx<'_>, lane: &Claimed, delivery: DeliveryId) -> Result<(), StoreError> {
+    let query = Query::new("UPDATE lanes SET held = ? WHERE id = ? AND epoch = ?");
+    tx.execute(query.bind(delivery).bind(lane.id.as_str()).bind(lane.epoch)).await?;
+    Ok(())
 }
 
 /// Moves the end of a lease. False when the lease was lost.

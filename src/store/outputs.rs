@@ -39,6 +39,13 @@ pub async fn append(
     Ok(())
 }
 
+/// What this attempt has said, with the files that go out beside it as a JSON array, in order.
+pub async fn said(tx: &mut Tx<'_>, fence: Fence) -> Result<Vec<(String, String)>, StoreError> {
+    let query = Query::new("SELECT content, artifacts FROM outputs WHERE run_id = ? AND epoch = ? ORDER BY ordinal");
+    let rows = tx.fetch(query.bind(fence.run).bind(fence.epoch)).await?;
+    rows.into_iter().map(|mut row| Ok((row.take()?, row.take()?))).collect()
+}
+
 /// A run's outputs: those of its last attempt.
 pub async fn of_run(store: &Store, run: &Run) -> Result<Vec<StoredOutput>, StoreError> {
     let query =

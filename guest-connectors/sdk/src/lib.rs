@@ -43,7 +43,7 @@ pub use delivery::Outgoing;
 #[doc(hidden)]
 pub use glue::Exported;
 pub use glue::settings_text;
-pub use manifest::Manifest;
+pub use manifest::{LengthUnit, Manifest, UnknownPolicy};
 
 /// The standard library's allocator in a version that begins with the memory that is there: an instance lives for one call,
 /// and memory that need not grow costs the host no system call.

@@ -5,8 +5,11 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 
+mod delivery;
 mod recipe;
 
+use delivery::DeliverySpec;
+pub use delivery::{LengthUnit, UnknownPolicy};
 pub use recipe::{Encoding, Hash, Hmac, Recipe};
 
 /// The contract version that this crate speaks.
@@ -25,6 +28,7 @@ pub struct Manifest {
     verification: Vec<Recipe>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ingress: Option<IngressSpec>,
+    delivery: DeliverySpec,
 }
 
 impl Manifest {
@@ -40,6 +44,7 @@ impl Manifest {
             secrets: BTreeMap::new(),
             verification: Vec::new(),
             ingress: None,
+            delivery: DeliverySpec::default(),
         }
     }
 
@@ -76,6 +81,27 @@ impl Manifest {
     pub fn ingress(mut self, methods: &[&'static str], events_per_second: u32) -> Self {
         self.ingress =
             Some(IngressSpec { methods: methods.to_vec(), events_per_second, sample: None, open_sample: None });
+        self
+    }
+
+    /// The most that one text may have. The host cuts longer ones into parts and sends them one by one.
+    #[must_use]
+    pub fn part_limit(mut self, limit: usize, unit: LengthUnit) -> Self {
+        self.delivery = DeliverySpec { limit: Some(limit), unit: Some(unit), whole: false, ..self.delivery };
+        self
+    }
+
+    /// A call takes an output whole: all of its text, and its files beside it.
+    #[must_use]
+    pub fn whole_deliveries(mut self) -> Self {
+        self.delivery = DeliverySpec { limit: None, unit: None, whole: true, ..self.delivery };
+        self
+    }
+
+    /// What follows when nobody knows whether a part arrived, where the operator says nothing.
+    #[must_use]
+    pub fn unknown_deliveries(mut self, policy: UnknownPolicy) -> Self {
+        self.delivery.unknown = Some(policy);
         self
     }
 

@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 
 /// Ended leases and due deliveries are found at once.
 const QUICK: &str = "[queue]\nsweep_interval_ms = 20\n[delivery]\npoll_interval_ms = 20\n\
-                     [delivery.backoff]\ninitial_ms = 20\nmax_ms = 60\nmax_attempts = 100\n";
+                     [delivery.http]\ninitial_ms = 20\nmax_ms = 60\nmax_attempts = 100\n\
+                     [delivery.connectors]\ninitial_ms = 20\nmax_ms = 60\nmax_attempts = 100\n";
 
 fn builder() -> HostBuilder {
     Host::builder().plugins(&[]).settings(QUICK)

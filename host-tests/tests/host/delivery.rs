@@ -4,11 +4,13 @@ mod broken;
 mod connector;
 mod guard;
 mod order;
+mod parts;
 mod retry;
 mod route;
 mod send;
 mod signed;
 mod targets;
+mod unknown;
 
 use kheish_host_tests::{
     connectors::outbox,
@@ -18,7 +20,8 @@ use serde_json::{Value, json};
 
 /// Short waits, and three attempts.
 const QUICK: &str = "[queue]\nsweep_interval_ms = 20\n[delivery]\npoll_interval_ms = 20\n\
-                     [delivery.backoff]\ninitial_ms = 20\nmax_ms = 60\nmax_attempts = 3\n";
+                     [delivery.http]\ninitial_ms = 20\nmax_ms = 60\nmax_attempts = 3\n\
+                     [delivery.connectors]\ninitial_ms = 20\nmax_ms = 60\nmax_attempts = 3\n";
 
 fn builder() -> HostBuilder {
     Host::builder().plugins(&[]).settings(QUICK)

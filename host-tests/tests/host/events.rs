@@ -15,7 +15,8 @@ const ALL: &str = "/v1/events/stream";
 
 /// Ended leases and due deliveries are found at once.
 const QUICK: &str = "[queue]\nsweep_interval_ms = 20\n[delivery]\npoll_interval_ms = 20\n\
-                     [delivery.backoff]\ninitial_ms = 20\nmax_ms = 60\n";
+                     [delivery.http]\ninitial_ms = 20\nmax_ms = 60\n\
+                     [delivery.connectors]\ninitial_ms = 20\nmax_ms = 60\n";
 
 fn builder() -> HostBuilder {
     Host::builder().plugins(&[]).settings(QUICK)

@@ -8,7 +8,7 @@ use super::{HmacRecipe, Manifest, Recipe};
 const CONTRACT: &str = "0.1";
 
 /// Names in a connector's table that are the host's own.
-pub(crate) const HOST_FIELDS: [&str; 7] = [
+pub(crate) const HOST_FIELDS: [&str; 8] = [
     "name",
     "kind",
     "fixed_session_id",
@@ -16,6 +16,7 @@ pub(crate) const HOST_FIELDS: [&str; 7] = [
     "ingress_events_per_second",
     "default_reply_targets",
     "session_policy",
+    "unknown_deliveries",
 ];
 
 /// What stands between braces in a template.
@@ -48,6 +49,9 @@ pub(super) fn broken_rules(manifest: &Manifest) -> Vec<String> {
     }
     if manifest.ingress.methods.is_empty() || manifest.ingress.events_per_second == 0 {
         broken.push("ingress needs at least one method and a rate above 0".to_owned());
+    }
+    if manifest.delivery.limit == Some(0) || (manifest.delivery.whole && manifest.delivery.limit.is_some()) {
+        broken.push("delivery.limit is above 0, and there is none where deliveries are whole".to_owned());
     }
     broken
 }
@@ -157,6 +161,7 @@ mod tests {
                 "methods": ["POST", "PUT"], "events_per_second": 5,
                 "sample": { "text": "{text}" }, "open_sample": { "text": "{text}" },
             },
+            "delivery": { "limit": 2000, "unit": "utf16", "whole": false, "unknown": "hold" },
         });
         for manifest in [&good(), &full] {
             assert!(parse(manifest).is_ok() && schema.is_valid(manifest), "{:?}", schema.validate(manifest));
@@ -169,6 +174,10 @@ mod tests {
             ("/verification/1/header", json!("X-Token")),
             ("/ingress/methods", json!([])),
             ("/ingress/events_per_second", json!(0)),
+            ("/delivery/limit", json!(0)),
+            ("/delivery/whole", json!(true)),
+            ("/delivery/unit", json!("letters")),
+            ("/delivery/unknown", json!("guess")),
         ] {
             let mut manifest = full.clone();
             *manifest.pointer_mut(pointer).unwrap() = value;

@@ -19,7 +19,8 @@ const LOG: &str = "trace,cranelift=warn,regalloc2=warn,wasmtime=warn";
 
 /// Waits are short, two attempts are enough, and nobody is shut out for wrong tokens.
 const QUICK: &str = "[queue]\nsweep_interval_ms = 20\n[delivery]\npoll_interval_ms = 20\n\
-                     [delivery.backoff]\ninitial_ms = 20\nmax_ms = 60\nmax_attempts = 2\n\
+                     [delivery.http]\ninitial_ms = 20\nmax_ms = 60\nmax_attempts = 2\n\
+                     [delivery.connectors]\ninitial_ms = 20\nmax_ms = 60\nmax_attempts = 2\n\
                      [auth]\nfailure_limit = 1000000\n";
 
 const FILE_ENV: &str = "KHEISH_TEST_FILE_CANARY";

@@ -18,16 +18,26 @@ const FAILURE_CHARS: usize = 500;
 /// The longest wait that a platform can ask for, in milliseconds.
 const MAX_RETRY_AFTER_MS: u64 = 3_600_000;
 
-/// The whole output as its one part.
+/// One text and the files beside it. A text that says nothing is left out where there is a file.
 pub(in crate::connectors::wasm) fn outgoing(outgoing: Outgoing) -> guest::Outgoing {
+    let text = (outgoing.artifacts.is_empty() || !outgoing.text.is_empty()).then_some(guest::Part::Text(outgoing.text));
+    let artifacts = outgoing.artifacts.into_iter().map(|artifact| {
+        guest::Part::Artifact(guest::Artifact {
+            asset_id: artifact.asset_id,
+            name: artifact.name,
+            media_type: artifact.media_type,
+            size: artifact.size,
+        })
+    });
+    let sent = outgoing.sent.into_iter();
     guest::Outgoing {
         delivery_id: outgoing.delivery_id,
         attempt: outgoing.attempt,
         route: outgoing.route,
-        parts: vec![guest::Part::Text(outgoing.text)],
-        first_part: 0,
-        part_count: 1,
-        sent: Vec::new(),
+        parts: text.into_iter().chain(artifacts).collect(),
+        first_part: outgoing.first_part,
+        part_count: outgoing.part_count,
+        sent: sent.map(|receipt| guest::Receipt { platform_id: receipt.platform_id, detail: receipt.detail }).collect(),
         idempotency_key: outgoing.idempotency_key,
         metadata: outgoing.metadata,
     }
@@ -58,7 +68,7 @@ fn receipt(receipt: guest::Receipt) -> Result<DeliveryReceipt, Fault> {
     }
     serde_json::from_str::<serde::de::IgnoredAny>(&receipt.detail)
         .map_err(|error| breach(format!("a receipt's detail is not JSON: {error}")))?;
-    Ok(DeliveryReceipt { platform_id: receipt.platform_id })
+    Ok(DeliveryReceipt { platform_id: receipt.platform_id, detail: receipt.detail })
 }
 
 fn failure(failure: wit::Failure) -> Result<Failure, Fault> {

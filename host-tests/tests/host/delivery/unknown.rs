@@ -1,0 +1,52 @@
+//! What nobody knows: passed, held or sent again, as the connector says, and never sent again without having been said to be unknown.
+
+use kheish_host_tests::{
+    connectors::{outbox, outbox_target},
+    host::{Host, OUTBOX},
+    wait::eventually,
+};
+use serde_json::json;
+
+use super::{builder, say};
+
+async fn host(policy: &str) -> Host {
+    let connector = outbox("main", &format!("unknown_deliveries = \"{policy}\""));
+    builder().plugins(&[OUTBOX]).connectors(connector).start().await
+}
+
+fn sends(host: &Host, text: &str) -> usize {
+    host.log().lines().filter(|line| line.contains(&format!("sends \"{text}\""))).count()
+}
+
+#[tokio::test]
+async fn a_lane_that_is_held_sends_nothing_more_and_others_go_on() {
+    let mut host = host("hold").await;
+    let run = say(&host, "s", &[outbox_target("main", &json!({ "answer": "unknown" }))], &["one", "two"]).await;
+    eventually("the first to be unknown", async || {
+        (host.run(&run).await["deliveries"][0]["status"] == "unknown").then_some(())
+    })
+    .await;
+    host.kill();
+    host.restart().await;
+    let other = say(&host, "t", &[outbox_target("main", &json!({ "answer": "ok", "lane": "b" }))], &["three"]).await;
+    host.deliveries_when(&other, 1, "delivered").await;
+    assert_eq!(host.run(&run).await["deliveries"][1]["status"], "pending");
+    assert_eq!(sends(&host, "two"), 0);
+}
+
+#[tokio::test]
+async fn what_is_sent_again_was_said_to_be_unknown() {
+    let host = host("resend").await;
+    let target = outbox_target("main", &json!({ "answer": "unknown", "well_from": 3 }));
+    let run = say(&host, "s", &[target], &["one"]).await;
+    let delivery = host.deliveries_when(&run, 1, "delivered").await.remove(0);
+    assert_eq!((&delivery["attempts"], sends(&host, "one")), (&json!(3), 3));
+}
+
+#[tokio::test]
+async fn what_stays_unknown_after_the_last_attempt_is_no_dead_letter() {
+    let host = host("resend").await;
+    let run = say(&host, "s", &[outbox_target("main", &json!({ "answer": "unknown" }))], &["one"]).await;
+    host.deliveries_when(&run, 1, "unknown").await;
+    assert_eq!(sends(&host, "one"), 3);
+}

@@ -1,0 +1,36 @@
+//! What a kind says about its way out: how long a part may be, and what follows when nobody knows whether one arrived.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::delivery::UnknownPolicy;
+
+/// How outputs are sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeliverySpec {
+    /// The most of `unit` in one text; texts that have more are cut into parts. No limit when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+    /// What `limit` counts.
+    #[serde(default)]
+    pub unit: LengthUnit,
+    /// Whether a call takes an output whole: all of its text, and its files beside it.
+    #[serde(default)]
+    pub whole: bool,
+    /// What follows when nobody knows whether a part arrived.
+    #[serde(default)]
+    pub unknown: UnknownPolicy,
+}
+
+/// What the length of a text is counted in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LengthUnit {
+    /// Bytes of UTF-8.
+    Bytes,
+    /// Code units of UTF-16.
+    Utf16,
+    /// Unicode scalar values.
+    #[default]
+    Scalars,
+}
