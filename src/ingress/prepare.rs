@@ -34,6 +34,10 @@ pub struct Rules {
     pub delivers: bool,
     /// Where outputs go when the event names no target and no route back.
     pub default_reply_targets: Vec<ReplyTarget>,
+    /// Whether an event that came with a route is answered along it.
+    pub include_self_output: bool,
+    /// Where outputs of such an event go beside its route, after it.
+    pub additional_reply_targets: Vec<ReplyTarget>,
 }
 
 /// Makes one event ready.
@@ -58,7 +62,7 @@ pub fn prepare(rules: &Rules, event: Event, clock: &Clock) -> Result<Entry, Faul
     let own = event.reply_route.as_deref().map(|route| own_target(rules, route)).transpose()?;
     let reply_targets = match own {
         _ if !event.reply_targets.is_empty() => event.reply_targets,
-        Some(own) => vec![own],
+        Some(own) => routed_targets(rules, own),
         None => rules.default_reply_targets.clone(),
     };
     let request = RunRequest {
@@ -70,6 +74,14 @@ pub fn prepare(rules: &Rules, event: Event, clock: &Clock) -> Result<Entry, Faul
         reply_targets,
     };
     Ok(Entry { run: clock.run_id(), key, placement, request, assets })
+}
+
+/// Where answers to an event with a route go: along it, then to the targets beside it. Where neither is wanted, as if it had
+/// come without one.
+fn routed_targets(rules: &Rules, own: ReplyTarget) -> Vec<ReplyTarget> {
+    let own = rules.include_self_output.then_some(own);
+    let all = targets::distinct(own.into_iter().chain(rules.additional_reply_targets.iter().cloned()).collect());
+    if all.is_empty() { rules.default_reply_targets.clone() } else { all }
 }
 
 /// Back to where the event came from. The route is the plugin's own word to itself and is not checked by it again.
@@ -189,6 +201,8 @@ mod tests {
             payload_reply_targets,
             delivers: false,
             default_reply_targets: vec![target("https://operator.example/")],
+            include_self_output: true,
+            additional_reply_targets: Vec::new(),
         }
     }
 
@@ -223,6 +237,24 @@ mod tests {
         assert_eq!(allowed.request.reply_targets, [target("https://elsewhere.example/")]);
         let silent = prepare(&rules(false), event(Vec::new()), &clock).unwrap();
         assert_eq!(silent.request.reply_targets, [target("https://operator.example/")]);
+    }
+
+    #[test]
+    fn targets_beside_the_route_come_after_it_and_each_once() {
+        let clock = Clock::system();
+        let beside = target("https://beside.example/");
+        let own = ReplyTarget { plugin: "http".to_owned(), address: r#"{"connector":"orders","room":7}"#.to_owned() };
+        let sent = |include_self_output, additional: &[&ReplyTarget], route: Option<&str>| {
+            let additional_reply_targets = additional.iter().copied().cloned().collect();
+            let rules = Rules { delivers: true, include_self_output, additional_reply_targets, ..rules(true) };
+            let routed = Event { reply_route: route.map(str::to_owned), ..event(Vec::new()) };
+            prepare(&rules, routed, &clock).unwrap().request.reply_targets
+        };
+        let route = Some(r#"{"room":7}"#);
+        assert_eq!(sent(true, &[&beside, &own], route), [own.clone(), beside.clone()]);
+        assert_eq!(sent(false, &[&beside], route), [beside.clone()]);
+        assert_eq!(sent(false, &[], route), [target("https://operator.example/")]);
+        assert_eq!(sent(true, &[&beside], None), [target("https://operator.example/")]);
     }
 
     #[test]

@@ -56,6 +56,7 @@ impl Builder {
         if !broken.is_empty() {
             return Err(broken);
         }
+        broken.extend(parts.host.check_sending(&definition.id.kind, plugin.delivers()));
         broken.extend(resolve::check_door(manifest, &parts.host, &secrets));
         let configured: Vec<String> = secrets.keys().cloned().collect();
         match plugin.check_settings(&parts.settings, &configured).await {
@@ -127,6 +128,8 @@ impl Builder {
                 payload_reply_targets: settings.get("allow_payload_reply_targets") == Some(&Value::Bool(true)),
                 delivers: plugin.delivers(),
                 default_reply_targets: host.default_reply_targets,
+                include_self_output: host.include_self_output.unwrap_or(true),
+                additional_reply_targets: host.additional_reply_targets,
             },
             counts: shared.metrics.for_kind(&id.kind),
             rate: rate.unwrap_or_else(|| Arc::new(RateLimit::new(per_second))),

@@ -88,15 +88,14 @@ impl fmt::Display for Broken {
 impl Definition {
     /// The JSON pointer of the first reply target that leads to this connector.
     pub fn refers_to(&self, id: &ConnectorId) -> Option<String> {
-        let found = host_fields::reply_targets(&self.fields);
-        let index = found.iter().position(|target| targets::refers_to(target).as_ref() == Some(id))?;
-        Some(format!("/default_reply_targets/{index}"))
+        let mut found = host_fields::reply_targets(&self.fields).into_iter();
+        found.find(|(_, target)| targets::refers_to(target).as_ref() == Some(id)).map(|(pointer, _)| pointer)
     }
 
     /// Whether a reply target leads to a connector of this kind.
     pub fn sends_to_kind(&self, kind: &str) -> bool {
         let found = host_fields::reply_targets(&self.fields);
-        found.iter().any(|target| targets::refers_to(target).is_some_and(|id| id.kind == kind))
+        found.iter().any(|(_, target)| targets::refers_to(target).is_some_and(|id| id.kind == kind))
     }
 
     /// A broken rule with where it was broken, for people: file and line, or kind and name.

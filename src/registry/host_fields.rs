@@ -6,6 +6,12 @@ use serde_json::{Map, Value};
 use super::definition::Broken;
 use crate::model::{delivery::UnknownPolicy, ids::SessionId, target::ReplyTarget};
 
+/// The field of targets for events that came without a route.
+pub(super) const DEFAULT: &str = "default_reply_targets";
+
+/// The field of targets for events that came with one.
+pub(super) const ADDITIONAL: &str = "additional_reply_targets";
+
 /// What the host itself reads of a connector.
 #[derive(Clone, Debug, Default)]
 pub(super) struct HostFields {
@@ -17,6 +23,10 @@ pub(super) struct HostFields {
     pub(super) ingress_events_per_second: Option<u32>,
     /// Where outputs go when an event names no target.
     pub(super) default_reply_targets: Vec<ReplyTarget>,
+    /// Whether an event that came with a route is answered along it; yes when absent.
+    pub(super) include_self_output: Option<bool>,
+    /// Where outputs go beside that route.
+    pub(super) additional_reply_targets: Vec<ReplyTarget>,
     /// Whether unknown sessions are made.
     pub(super) create_sessions: bool,
     /// What follows when nobody knows whether a part arrived; as the kind says when absent.
@@ -48,18 +58,38 @@ impl HostFields {
             unknown_deliveries: take(fields, "unknown_deliveries", broken),
             allow_unauthenticated_ingress: take(fields, "allow_unauthenticated_ingress", broken).unwrap_or_default(),
             ingress_events_per_second: rate,
-            default_reply_targets: take(fields, "default_reply_targets", broken).unwrap_or_default(),
+            default_reply_targets: take(fields, DEFAULT, broken).unwrap_or_default(),
+            include_self_output: take(fields, "include_self_output", broken),
+            additional_reply_targets: take(fields, ADDITIONAL, broken).unwrap_or_default(),
             create_sessions: take::<SessionPolicy>(fields, "session_policy", broken)
                 .unwrap_or_default()
                 .create_if_missing,
         }
     }
+
+    /// What is wrong with them where the kind delivers nothing: its events come without a route.
+    pub(super) fn check_sending(&self, kind: &str, delivers: bool) -> Vec<Broken> {
+        let refused = |name: &str| {
+            let detail = format!("connectors of kind `{kind}` take events and deliver nothing: use `{DEFAULT}`");
+            Broken::field(name, detail)
+        };
+        let wanted = [
+            ("include_self_output", self.include_self_output == Some(true)),
+            (ADDITIONAL, !self.additional_reply_targets.is_empty()),
+        ];
+        wanted.into_iter().filter(|(_, set)| *set && !delivers).map(|(name, _)| refused(name)).collect()
+    }
 }
 
-/// The reply targets of a connector, as far as they can be read.
-pub(super) fn reply_targets(fields: &Map<String, Value>) -> Vec<ReplyTarget> {
-    let written = fields.get("default_reply_targets").cloned().unwrap_or_default();
-    serde_json::from_value(written).unwrap_or_default()
+/// The reply targets of a connector with their JSON pointers, as far as they can be read.
+pub(super) fn reply_targets(fields: &Map<String, Value>) -> Vec<(String, ReplyTarget)> {
+    let mut found = Vec::new();
+    for name in [DEFAULT, ADDITIONAL] {
+        let written = fields.get(name).cloned().unwrap_or_default();
+        let list: Vec<ReplyTarget> = serde_json::from_value(written).unwrap_or_default();
+        found.extend(list.into_iter().enumerate().map(|(index, target)| (format!("/{name}/{index}"), target)));
+    }
+    found
 }
 
 fn take<T: DeserializeOwned>(fields: &mut Map<String, Value>, name: &str, broken: &mut Vec<Broken>) -> Option<T> {

@@ -10,6 +10,7 @@ use super::{
     build::{Assumed, Pending},
     definition::{Broken, Definition},
     entry::{Entry, Failure, Running, State},
+    host_fields::{ADDITIONAL, DEFAULT},
     persist::{Remove, Tell},
     secret_fields,
     targets::Reachable,
@@ -23,7 +24,15 @@ pub(super) struct Tried {
 }
 
 async fn with_targets(mut route: Route, reachable: &Reachable<'_>) -> Result<Arc<Route>, Vec<Broken>> {
-    route.rules.default_reply_targets = reachable.check(&route.rules.default_reply_targets).await?;
+    let rules = &mut route.rules;
+    let default = reachable.check(DEFAULT, &rules.default_reply_targets).await;
+    let additional = reachable.check(ADDITIONAL, &rules.additional_reply_targets).await;
+    (rules.default_reply_targets, rules.additional_reply_targets) = match (default, additional) {
+        (Ok(default), Ok(additional)) => (default, additional),
+        (default, additional) => {
+            return Err([default.err(), additional.err()].into_iter().flatten().flatten().collect());
+        }
+    };
     Ok(Arc::new(route))
 }
 

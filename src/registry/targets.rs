@@ -50,9 +50,9 @@ impl<'c> Reachable<'c> {
         Self { connectors, changed: tried.map(|(id, route)| (id.clone(), route.map(callable))).collect() }
     }
 
-    /// Checks a connector's own targets; they come back as they are to be stored. One that leads to a connector that is
+    /// Checks a connector's own targets in this field; they come back as they are to be stored. One that leads to a connector that is
     /// configured and does not serve is taken as it is: it is checked when that one does.
-    pub(super) async fn check(&self, written: &[ReplyTarget]) -> Result<Vec<ReplyTarget>, Vec<Broken>> {
+    pub(super) async fn check(&self, field: &str, written: &[ReplyTarget]) -> Result<Vec<ReplyTarget>, Vec<Broken>> {
         let mut checked = Vec::with_capacity(written.len());
         let mut broken = Vec::new();
         for (index, target) in written.iter().enumerate() {
@@ -63,7 +63,7 @@ impl<'c> Reachable<'c> {
             match targets::check(target, self).await {
                 Ok(target) => checked.push(target),
                 Err(error) => {
-                    broken.push(Broken::at(format!("/default_reply_targets/{index}"), error.to_string()));
+                    broken.push(Broken::at(format!("/{field}/{index}"), error.to_string()));
                 }
             }
         }

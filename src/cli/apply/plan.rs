@@ -190,7 +190,7 @@ type Slots = BTreeMap<String, Vec<String>>;
 
 /// Connectors of the same file that one's answers go to: they are there by then.
 fn expected(body: &Value, names: &BTreeSet<String>) -> String {
-    let targets = list(body, "/default_reply_targets").iter();
+    let targets = ["/default_reply_targets", "/additional_reply_targets"].into_iter().flat_map(|at| list(body, at));
     let ids = targets.filter_map(|target| {
         let address: Value = serde_json::from_str(text(target, "/address")).ok()?;
         let id = format!("{}/{}", text(target, "/plugin"), text(&address, "/connector"));

@@ -8,13 +8,15 @@ use super::{HmacRecipe, Manifest, Recipe};
 const CONTRACT: &str = "0.1";
 
 /// Names in a connector's table that are the host's own.
-pub(crate) const HOST_FIELDS: [&str; 8] = [
+pub(crate) const HOST_FIELDS: [&str; 10] = [
     "name",
     "kind",
     "fixed_session_id",
     "allow_unauthenticated_ingress",
     "ingress_events_per_second",
     "default_reply_targets",
+    "include_self_output",
+    "additional_reply_targets",
     "session_policy",
     "unknown_deliveries",
 ];

@@ -48,6 +48,22 @@ async fn targets_of_the_event_come_before_its_route_and_that_before_the_connecto
 }
 
 #[tokio::test]
+async fn the_operator_adds_targets_to_the_route_and_may_leave_the_route_out() {
+    let beside = format!("additional_reply_targets = [{}]", outbox_table("beside", &ok()));
+    let silent = format!("include_self_output = false\n{beside}");
+    let connectors = [outbox("both", &beside), outbox("silent", &silent), outbox("beside", "")].concat();
+    let host = with_outbox().connectors(connectors).executor("echo").start().await;
+    for (name, goes_to) in [("both", ["both", "beside"].as_slice()), ("silent", ["beside"].as_slice())] {
+        let run = post(&host, name, json!({ "text": name, "reply_route": ok() })).await;
+        host.deliveries_when(&run, goes_to.len(), "delivered").await;
+        let stored = host.run(&run).await;
+        let addresses = goes_to.iter().map(|to| format!(r#"{{"answer":"ok","connector":"{to}"}}"#));
+        let targets = addresses.map(|address| json!({ "plugin": "outbox", "address": address }));
+        assert_eq!(stored["reply_targets"], Value::from_iter(targets));
+    }
+}
+
+#[tokio::test]
 async fn two_connectors_may_answer_through_each_other() {
     let to = |name| format!("default_reply_targets = [{}]", outbox_table(name, &ok()));
     let connectors = format!("{}{}", outbox("a", &to("b")), outbox("b", &to("a")));

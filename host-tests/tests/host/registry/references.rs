@@ -38,6 +38,24 @@ async fn what_others_send_to_is_not_deleted() {
 }
 
 #[tokio::test]
+async fn targets_beside_a_route_are_checked_and_hold_their_connectors() {
+    let host = host().await;
+    let other = "/v1/runtime/connectors/outbox/other";
+    let wrong = json!({ "default_reply_targets": [to("nobody")], "additional_reply_targets": [to("out"), to("none")] });
+    let refused = host.put(other, &wrong).await;
+    assert_eq!(pointers(&refused.json), ["/default_reply_targets/0", "/additional_reply_targets/1"]);
+    host.put(other, &json!({ "additional_reply_targets": [to("out")] })).await.expect(200);
+    let refused = host.delete(OUT).await;
+    assert!(refused.problem(409, "connectors", "connector_referenced").contains("outbox/other"));
+    assert_eq!(pointers(&refused.json), ["/additional_reply_targets/0"]);
+    let mut sending = fields("token-one");
+    sending["include_self_output"] = json!(true);
+    sending["additional_reply_targets"] = json!([to("out")]);
+    let refused = host.put_http("orders", &sending).await;
+    assert_eq!(pointers(&refused.json), ["/include_self_output", "/additional_reply_targets"]);
+}
+
+#[tokio::test]
 async fn a_session_loses_the_targets_that_are_gone_and_no_others() {
     let host = host().await;
     for session in ["both", "one", "none"] {
