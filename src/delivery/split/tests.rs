@@ -16,7 +16,7 @@ fn open_before(text: &str, at: usize) -> Option<(String, String)> {
     for line in text[..at].split_inclusive('\n') {
         // A line that goes on behind `at` has not opened or closed anything yet.
         let whole = line.ends_with('\n') || text[at..].starts_with('\n') || text[at..].starts_with("\r\n");
-        let bare = line.trim_end_matches('\n').trim_end_matches('\r');
+        let bare = line.strip_suffix('\n').map_or(line, |line| line.strip_suffix('\r').unwrap_or(line));
         let marks = bare.trim_start_matches(' ');
         let Some(mark) = marks.chars().next().filter(|mark| "`~".contains(*mark)) else { continue };
         let count = marks.chars().take_while(|other| *other == mark).count();
