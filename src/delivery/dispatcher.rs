@@ -129,13 +129,6 @@ impl Dispatcher {
             _ => connector::send(&*self.ways.destinations, &delivery, self.settings.connectors.max_ms).await,
         };
         self.count(&delivery, &sent);
-        let sent = match sent {
-            // The key is the same again, so a repetition is the target's to recognise.
-            Sent::Unknown { code, detail } if delivery.target.plugin == "http" => {
-                Sent::Retry { code, detail, after_ms: None, counts: true }
-            }
-            sent => sent,
-        };
         let mut settlement = self.settlement(&delivery, sent);
         // What targets answer is theirs to write, and may repeat what they were sent.
         settlement.error = settlement.error.map(|(code, detail)| (code, mask(&detail).into_owned()));

@@ -43,7 +43,7 @@ fn first(sessions: &[SessionId]) -> String {
 /// The names of secrets that a connector rests on: in its slots, and to sign its own targets with.
 fn named(entry: &Entry) -> BTreeSet<String> {
     let fields = &entry.definition.fields;
-    let signing = host_fields::reply_targets(fields).into_iter().filter_map(|target| signed_with(&target));
+    let signing = host_fields::reply_targets(fields).into_iter().filter_map(|(_, target)| signed_with(&target));
     secret_fields::references(fields).map(str::to_owned).chain(signing).collect()
 }
 

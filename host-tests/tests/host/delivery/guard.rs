@@ -90,7 +90,7 @@ async fn a_kept_connection_of_a_granted_target_is_not_there_for_others() {
     let url = receiver.url("/in").replace("127.0.0.1", "localhost");
     let granted = target(&json!({ "url": url, "allow_private_network": true }).to_string());
     let host = builder().start().await;
-    let run = say(&host, "s", &[granted.clone()], &["one", "two"]).await;
+    let run = say(&host, "s", std::slice::from_ref(&granted), &["one", "two"]).await;
     host.deliveries_when(&run, 2, "delivered").await;
     let run = say(&host, "t", &[target(&url)], &["three"]).await;
     let delivery = host.deliveries_when(&run, 1, "dead_lettered").await.remove(0);

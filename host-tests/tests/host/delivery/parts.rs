@@ -3,7 +3,7 @@
 use kheish_host_tests::{connectors::outbox_target, host::Host, wait::eventually};
 use serde_json::{Value, json};
 
-use super::{QUICK, say, with_outbox};
+use super::{say, with_outbox};
 
 /// Three paragraphs, of which one part of the fixture holds one.
 fn long() -> String {
