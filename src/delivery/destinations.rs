@@ -34,3 +34,26 @@ pub trait Destinations: Send + Sync {
     /// A secret of the sealed store, for targets that name one to sign with; none when there is none of this name.
     async fn secret(&self, name: &str) -> Result<Option<Secret>, Unreadable>;
 }
+
+/// No connectors: everything goes to URLs. For stores that are used without a registry.
+#[derive(Clone, Copy, Debug)]
+pub struct NoConnectors;
+
+#[async_trait]
+impl Destinations for NoConnectors {
+    fn find(&self, _: &ConnectorId) -> Option<Callable> {
+        None
+    }
+
+    fn kinds(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn connectors(&self) -> Vec<ConnectorId> {
+        Vec::new()
+    }
+
+    async fn secret(&self, _: &str) -> Result<Option<Secret>, Unreadable> {
+        Ok(None)
+    }
+}

@@ -8,6 +8,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use kheish::{
     clock::Clock,
+    delivery::destinations::NoConnectors,
     ingress::accept::{Accept, Accepted, Entry, Key, Refused},
     metrics::Metrics,
     model::{
@@ -17,7 +18,10 @@ use kheish::{
         run::{RunInput, RunRequest, RunStatus},
         target::ReplyTarget,
     },
-    outputs::finish::{End, Finish, Finished},
+    outputs::{
+        address::Desk,
+        finish::{End, Finish, Finished},
+    },
     queue::{
         claim::{Claim, ClaimedRun},
         hold::{Heartbeat, Held},
@@ -134,7 +138,7 @@ async fn claim(store: &Store, clock: &Clock, limit: i64) -> Vec<ClaimedRun> {
 async fn finish(store: &Store, clock: &Clock, run: &ClaimedRun) -> Finished {
     let fence = Fence { run: run.run.id, epoch: run.run.epoch };
     let end = End::Completed(vec![Output { content: "said".to_owned() }]);
-    store.write(Finish { fence, end, clock: clock.clone() }).await.unwrap()
+    store.write(Finish { fence, end, desk: desk(clock) }).await.unwrap()
 }
 
 async fn an_event_is_accepted_once(stores: Vec<Store>) {
@@ -177,7 +181,7 @@ async fn a_late_write_is_refused_by_the_fence(stores: Vec<Store>) {
     let held = stores[0].write(Heartbeat { fence: late, until_ms: clock.now_ms() + 1 }).await.unwrap();
     assert_eq!(held, Held::Lost);
     let end = End::Completed(vec![Output { content: "late".to_owned() }]);
-    assert_eq!(stores[0].write(Finish { fence: late, end, clock: clock.clone() }).await.unwrap(), Finished::Lost);
+    assert_eq!(stores[0].write(Finish { fence: late, end, desk: desk(&clock) }).await.unwrap(), Finished::Lost);
     assert_eq!(runs::get(&stores[0], claimed.run.id).await.unwrap().unwrap().status, RunStatus::Running);
     assert!(matches!(finish(&stores[0], &clock, &claimed).await, Finished::Done(_)));
 }
@@ -258,4 +262,8 @@ async fn work_until_all_is_done(store: &Store, clock: &Clock) -> Vec<(RunId, Ses
             return done;
         }
     }
+}
+
+fn desk(clock: &Clock) -> Desk {
+    Desk { clock: clock.clone(), destinations: Arc::new(NoConnectors) }
 }

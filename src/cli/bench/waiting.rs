@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
-use async_trait::async_trait;
 use clap::Args;
 use serde_json::{json, value::RawValue};
 
 use crate::{
     clock::Clock,
-    delivery::destinations::{Callable, Destinations, Unreadable},
+    delivery::destinations::NoConnectors,
     ingress::accept::{API, Accept, Entry},
     model::{
         event::SessionKey,
@@ -22,7 +21,6 @@ use crate::{
         address::Desk,
         finish::{End, Finish, Finished},
     },
-    secrets::Secret,
     queue::claim::Claim,
     sessions::placement::Placement,
     store::{Store, runs::Fence},
@@ -86,31 +84,9 @@ async fn end_run(store: &Store, clock: &Clock, outputs: u64, targets: Vec<ReplyT
     let claim = Claim { owner: "prefill".to_owned(), limit: 1, lease_ms: 600_000, now_ms: clock.now_ms() };
     let claimed = store.write(claim).await?.pop().context("the run that was made is claimed")?;
     let said = (0..outputs).map(|number| Output { content: format!("Order {number} has arrived.") }).collect();
-    let desk = Desk { clock: clock.clone(), destinations: Arc::new(Nowhere) };
+    let desk = Desk { clock: clock.clone(), destinations: Arc::new(NoConnectors) };
     let fence = Fence { run: claimed.run.id, epoch: claimed.run.epoch };
     let finished = store.write(Finish { fence, end: End::Completed(said), desk }).await?;
     ensure!(matches!(finished, Finished::Done(_)), "the run did not end: {finished:?}");
     Ok(())
-}
-
-/// No connectors: everything goes to URLs.
-struct Nowhere;
-
-#[async_trait]
-impl Destinations for Nowhere {
-    fn find(&self, _: &ConnectorId) -> Option<Callable> {
-        None
-    }
-
-    fn kinds(&self) -> Vec<String> {
-        Vec::new()
-    }
-
-    fn connectors(&self) -> Vec<ConnectorId> {
-        Vec::new()
-    }
-
-    async fn secret(&self, _: &str) -> Result<Option<Secret>, Unreadable> {
-        Ok(None)
-    }
 }
