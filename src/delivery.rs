@@ -33,10 +33,28 @@ pub struct DeliverySettings {
     pub poll_interval_ms: u64,
     /// The longest wait that a target can ask for, in milliseconds; what it asks for beyond that is cut to it.
     pub max_retry_after_ms: i64,
+    /// When a lane's target is left in peace.
+    pub breaker: BreakerSettings,
     /// Deliveries to URLs.
     pub http: HttpDelivery,
     /// Deliveries through connectors: when to try again.
     pub connectors: BackoffSettings,
+}
+
+/// When a lane's target is left in peace.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BreakerSettings {
+    /// Attempts in a row that failed and may succeed later; from so many on, one attempt is made after each cooldown.
+    pub failures: i64,
+    /// The cooldown, in milliseconds.
+    pub cooldown_ms: i64,
+}
+
+impl Default for BreakerSettings {
+    fn default() -> Self {
+        Self { failures: 10, cooldown_ms: 60_000 }
+    }
 }
 
 /// How deliveries to URLs are repeated.
@@ -89,6 +107,7 @@ impl Default for DeliverySettings {
             lease_ms: 60_000,
             poll_interval_ms: 1_000,
             max_retry_after_ms: 3_600_000,
+            breaker: BreakerSettings::default(),
             http: HttpDelivery::default(),
             connectors: BackoffSettings::default(),
         }

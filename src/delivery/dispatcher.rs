@@ -129,12 +129,13 @@ impl Dispatcher {
             _ => connector::send(&*self.ways.destinations, &delivery, self.settings.connectors.max_ms).await,
         };
         self.count(&delivery, &sent);
+        let failed = matches!(sent, Sent::Retry { counts: true, .. }).then(|| self.settings.breaker.clone());
         let mut settlement = self.settlement(&delivery, sent);
         // What targets answer is theirs to write, and may repeat what they were sent.
         settlement.error = settlement.error.map(|(code, detail)| (code, mask(&detail).into_owned()));
         let (id, attempt, status) = (delivery.id, delivery.attempt, settlement.status);
         let (policy, now_ms) = (self.policies().of(&delivery), self.clock.now_ms());
-        match self.store.write(Settle { delivery, settlement, policy, effects, now_ms }).await {
+        match self.store.write(Settle { delivery, settlement, policy, failed, effects, now_ms }).await {
             Ok(true) => tracing::debug!(delivery = %id, attempt, ?status, "delivery {id} settled"),
             Ok(false) => {
                 self.store.metrics().fenced_writes.inc();

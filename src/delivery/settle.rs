@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use super::targets;
+use super::{BreakerSettings, targets};
 use crate::{
     connectors::Effect,
     model::{
@@ -30,6 +30,8 @@ pub struct Settle {
     pub settlement: Settlement,
     /// What follows from not knowing.
     pub policy: UnknownPolicy,
+    /// When it was a failure that another try may mend: what breaks the lane off.
+    pub failed: Option<BreakerSettings>,
     /// What the plugin that sent it writes to its connector's state.
     pub effects: Vec<Effect>,
     /// When, in milliseconds since 1970.
@@ -75,11 +77,20 @@ pub(super) async fn settle_one(settle: &Settle, tx: &mut Tx<'_>) -> Result<bool,
 async fn move_lane(settle: &Settle, tx: &mut Tx<'_>) -> Result<(), StoreError> {
     let Settle { delivery, settlement, now_ms, .. } = settle;
     let lane = lane(&delivery.target, delivery.epoch);
+    let open = match &settle.failed {
+        Some(breaker) => {
+            let open_until = now_ms + breaker.cooldown_ms;
+            heads::failed(tx, &lane, breaker.failures, open_until).await?.then_some(open_until)
+        }
+        None => None,
+    };
     if let Some(next_ms) = settlement.next_ms {
-        heads::put_back(tx, Line::Lanes, &lane, next_ms, *now_ms).await?;
+        heads::put_back(tx, Line::Lanes, &lane, next_ms.max(open.unwrap_or(0)), *now_ms).await?;
         return Ok(());
     }
     match settlement.status {
+        // A success closes the breaker.
+        DeliveryStatus::Delivered if delivery.lane_failures > 0 => heads::recovered(tx, &lane).await?,
         DeliveryStatus::Dead if delivery.part + 1 < delivery.parts => {
             let cancelled = deliveries::cancel_rest(tx, delivery, *now_ms).await?;
             heads::forget(tx, &lane, cancelled).await?;
@@ -87,7 +98,9 @@ async fn move_lane(settle: &Settle, tx: &mut Tx<'_>) -> Result<(), StoreError> {
         DeliveryStatus::Unknown if settle.policy == UnknownPolicy::Hold => heads::hold(tx, &lane, delivery.id).await?,
         _ => {}
     }
-    heads::release(tx, Line::Lanes, &lane, *now_ms).await?;
+    // The next delivery is the probe when the one that ended has opened the breaker.
+    let ready_ms = open.unwrap_or(*now_ms);
+    heads::release(tx, Line::Lanes, &lane, ready_ms).await?;
     Ok(())
 }
 

@@ -107,7 +107,7 @@ async fn interrupted(reclaim: &Reclaim, delivery: Delivery, tx: &mut Tx<'_>) -> 
         error: Some(("interrupted".to_owned(), detail)),
         receipt: None,
     };
-    let settle = Settle { delivery, settlement, policy, effects: Vec::new(), now_ms: reclaim.now_ms };
+    let settle = Settle { delivery, settlement, policy, failed: None, effects: Vec::new(), now_ms: reclaim.now_ms };
     settle::settle_one(&settle, tx).await?;
     Ok(())
 }

@@ -86,6 +86,8 @@ pub struct Delivery {
     pub origin: DeliveryId,
     /// What became of the parts before it that the platform took.
     pub sent: Vec<Receipt>,
+    /// Failures of the lane without a success between.
+    pub lane_failures: i64,
     /// When its run ended, in milliseconds since 1970.
     pub created_ms: i64,
     /// When this attempt began, in milliseconds since 1970.

@@ -94,7 +94,8 @@ const RETURNING: &str = "RETURNING id, part, parts, run_id, session_id, plugin, 
      (SELECT content FROM outputs WHERE outputs.run_id = deliveries.run_id AND outputs.epoch = deliveries.run_epoch AND \
      outputs.ordinal = deliveries.ordinal), \
      (SELECT artifacts FROM outputs WHERE outputs.run_id = deliveries.run_id AND outputs.epoch = deliveries.run_epoch AND \
-     outputs.ordinal = deliveries.ordinal)";
+     outputs.ordinal = deliveries.ordinal), \
+     (SELECT failures FROM lanes WHERE lanes.id = deliveries.lane_id)";
 
 fn read_whole(mut row: Row, lane: &Claimed) -> Result<Delivery, StoreError> {
     let (id, part, parts) = (row.take()?, row.take()?, row.take()?);
@@ -126,6 +127,7 @@ fn read_whole(mut row: Row, lane: &Claimed) -> Result<Delivery, StoreError> {
         artifacts,
         origin,
         sent: Vec::new(),
+        lane_failures: row.take()?,
         created_ms,
         started_ms: started_ms.unwrap_or(created_ms),
         attempt,

@@ -200,6 +200,26 @@ pub async fn hold(tx: &mut Tx<'_>, lane: &Claimed, delivery: DeliveryId) -> Resu
     Ok(())
 }
 
+/// Notes that a leased lane's target failed once more in a row. From `limit` failures on, the lane waits until `open_until`
+/// for its next attempt, which is the probe; says whether that is so.
+pub async fn failed(tx: &mut Tx<'_>, lane: &Claimed, limit: i64, open_until: i64) -> Result<bool, StoreError> {
+    let query = Query::new(
+        "UPDATE lanes SET failures = failures + 1, open_until = CASE WHEN failures + 1 >= ? THEN ? ELSE NULL END \
+         WHERE id = ? AND epoch = ? RETURNING open_until",
+    );
+    let rows = tx.fetch(query.bind(limit).bind(open_until).bind(lane.id.as_str()).bind(lane.epoch)).await?;
+    let open = rows.into_iter().next().map(|mut row| row.take::<Option<i64>>()).transpose()?;
+    Ok(open.flatten().is_some())
+}
+
+/// The breaker of a leased lane closes: its target took something.
+pub async fn recovered(tx: &mut Tx<'_>, lane: &Claimed) -> Result<(), StoreError> {
+    let query =
+        Query::new("UPDATE lanes SET failures = 0, open_until = NULL WHERE id = ? AND epoch = ? AND failures > 0");
+    tx.execute(query.bind(lane.id.as_str()).bind(lane.epoch)).await?;
+    Ok(())
+}
+
 /// Moves the end of a lease. False when the lease was lost.
 pub async fn renew(tx: &mut Tx<'_>, line: Line, head: &Claimed, until_ms: i64) -> Result<bool, StoreError> {
     let query =

@@ -1,5 +1,6 @@
 //! Deliveries: what arrives, in which order, how often, and where nothing is sent at all.
 
+mod breaker;
 mod broken;
 mod connector;
 mod guard;
