@@ -8,6 +8,7 @@ pub mod connector;
 pub mod destinations;
 pub mod dispatcher;
 pub mod http;
+pub mod operate;
 pub mod parts;
 pub mod policies;
 pub mod sent;

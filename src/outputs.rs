@@ -5,4 +5,5 @@
 
 pub mod address;
 pub mod append;
+pub mod direct;
 pub mod finish;

@@ -29,6 +29,7 @@ pub mod deliveries;
 pub mod events;
 pub mod heads;
 pub mod key_values;
+pub mod lanes;
 pub mod migrations;
 pub mod outputs;
 pub mod receipts;

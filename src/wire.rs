@@ -2,6 +2,7 @@
 //! whose refusals are problem documents.
 
 pub mod body;
+pub mod delivery_view;
 pub mod extract;
 pub mod problem;
 pub mod view;

@@ -25,7 +25,7 @@ use crate::{
 mod access;
 pub mod audit;
 mod budget;
-mod change;
+pub mod change;
 mod cors;
 mod failure;
 mod loopback;
@@ -134,7 +134,7 @@ impl Auth {
         let change = Change::of(&request, role, remote, &self.audit);
         let response = next.run(request).await;
         if let Some(change) = change {
-            change.answered(response.status());
+            change.answered(&response);
         }
         response
     }

@@ -1,19 +1,31 @@
-//! `/v1/deliveries`: list and look at one.
+//! `/v1/deliveries`: list and look at one. What is done about them is in the files beside this one.
 
 use axum::{Json, extract::State};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+pub mod act;
+pub mod backpressure;
+pub mod bulk;
+pub mod send;
+
 use super::{
     Api,
-    page::{List, PageQuery},
+    page::{List, PageQuery, Paging},
     runs::{parse, session_filter},
 };
 use crate::{
-    model::{delivery::DeliveryStatus, ids::DeliveryId},
-    store::deliveries::{self, DeliveryFilter},
-    wire::{extract, problem::Problem, view::DeliveryView},
+    model::{delivery::DeliveryState, ids::DeliveryId},
+    store::deliveries::read::{self, DeliveryFilter, StoredDelivery},
+    wire::{
+        delivery_view::{DeliveryDetailView, DeliveryView},
+        extract,
+        problem::Problem,
+    },
 };
+
+/// The domain of problems here.
+const DOMAIN: &str = "deliveries";
 
 /// What narrows the list.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -23,9 +35,24 @@ pub struct ListQuery {
     session_id: Option<String>,
     /// Only those of this run.
     run_id: Option<String>,
+    /// Only those to targets of this plugin.
+    plugin: Option<String>,
     /// Only those that stand so.
-    #[param(inline, value_type = Option<DeliveryStatus>)]
+    #[param(inline, value_type = Option<DeliveryState>)]
     status: Option<String>,
+}
+
+impl ListQuery {
+    fn filter(self, paging: &Paging) -> Result<DeliveryFilter, Problem> {
+        Ok(DeliveryFilter {
+            run: self.run_id.as_deref().map(parse).transpose()?,
+            session: self.session_id.as_deref().map(session_filter).transpose()?,
+            state: self.status.as_deref().map(status_filter).transpose()?,
+            plugin: self.plugin,
+            after: paging.after_id()?,
+            ..DeliveryFilter::default()
+        })
+    }
 }
 
 /// Deliveries in the order in which they were made.
@@ -47,18 +74,46 @@ pub async fn list(
     extract::Query(page): extract::Query<PageQuery>,
 ) -> Result<Json<List<DeliveryView>>, Problem> {
     let paging = page.check()?;
-    let filter = DeliveryFilter {
-        run: query.run_id.as_deref().map(parse).transpose()?,
-        session: query.session_id.as_deref().map(session_filter).transpose()?,
-        status: query.status.as_deref().map(status_filter).transpose()?,
-        after: paging.after_id()?,
-    };
-    let found = deliveries::list(&api.store, &filter, paging.read()).await?;
-    let items = found.into_iter().map(|delivery| (delivery.id.to_string(), DeliveryView::from(delivery))).collect();
-    paging.answer(items, deliveries::count(&api.store, &filter), "delivery_id_asc").await
+    let filter = query.filter(&paging)?;
+    answer(&api, &filter, &paging).await
 }
 
-/// One delivery.
+/// Deliveries that were given up.
+#[utoipa::path(
+    get,
+    path = "/v1/deliveries/dead-letter",
+    operation_id = "list_dead_letters",
+    tag = "deliveries",
+    params(ListQuery, PageQuery),
+    responses(
+        (status = 200, description = "The dead letters; none where `status` asks for others", body = List<DeliveryView>),
+        (status = 400, description = "invalid_limit, invalid_cursor, invalid_status, invalid_session_id"),
+        (status = 404, description = "run_not_found"),
+    )
+)]
+pub async fn dead_letters(
+    State(api): State<Api>,
+    extract::Query(query): extract::Query<ListQuery>,
+    extract::Query(page): extract::Query<PageQuery>,
+) -> Result<Json<List<DeliveryView>>, Problem> {
+    let paging = page.check()?;
+    let mut filter = query.filter(&paging)?;
+    if filter.state.is_some_and(|state| state != DeliveryState::DeadLettered) {
+        return paging.answer(Vec::new(), async { Ok(0) }, ORDER).await;
+    }
+    filter.state = Some(DeliveryState::DeadLettered);
+    answer(&api, &filter, &paging).await
+}
+
+const ORDER: &str = "delivery_id_asc";
+
+async fn answer(api: &Api, filter: &DeliveryFilter, paging: &Paging) -> Result<Json<List<DeliveryView>>, Problem> {
+    let found = read::list(&api.store, filter, paging.read()).await?;
+    let items = found.iter().map(|delivery| (delivery.id.to_string(), DeliveryView::from(delivery))).collect();
+    paging.answer(items, read::count(&api.store, filter), ORDER).await
+}
+
+/// One delivery, with its content, its parts and its failed attempts.
 #[utoipa::path(
     get,
     path = "/v1/deliveries/{id}",
@@ -66,23 +121,33 @@ pub async fn list(
     tag = "deliveries",
     params(("id" = String, Path, description = "The delivery's id")),
     responses(
-        (status = 200, description = "The delivery", body = DeliveryView),
+        (status = 200, description = "The delivery", body = DeliveryDetailView),
         (status = 404, description = "delivery_not_found"),
     )
 )]
 pub async fn get(
     State(api): State<Api>,
     extract::Path(id): extract::Path<String>,
-) -> Result<Json<DeliveryView>, Problem> {
-    let missing = || Problem::not_found("deliveries", "delivery_not_found", format!("there is no delivery `{id}`"));
-    let parsed: DeliveryId = id.parse().map_err(|_| missing())?;
-    let delivery = deliveries::get(&api.store, parsed).await?.ok_or_else(missing)?;
-    Ok(Json(delivery.into()))
+) -> Result<Json<DeliveryDetailView>, Problem> {
+    let delivery = load(&api, identify(&id)?).await?;
+    Ok(Json(DeliveryDetailView::load(&api.store, delivery).await?))
 }
 
-fn status_filter(name: &str) -> Result<DeliveryStatus, Problem> {
+async fn load(api: &Api, id: DeliveryId) -> Result<StoredDelivery, Problem> {
+    read::get(&api.store, id).await?.ok_or_else(|| not_found(&id.to_string()))
+}
+
+fn identify(id: &str) -> Result<DeliveryId, Problem> {
+    id.parse().map_err(|_| not_found(id))
+}
+
+fn not_found(id: &str) -> Problem {
+    Problem::not_found(DOMAIN, "delivery_not_found", format!("there is no delivery `{id}`"))
+}
+
+fn status_filter(name: &str) -> Result<DeliveryState, Problem> {
     serde_json::from_value(name.into()).map_err(|_| {
-        let known = "pending, sending, delivered, unknown, dead_lettered or cancelled";
-        Problem::bad_request("deliveries", "invalid_status", format!("status is `{name}`; give {known}"))
+        let known = "pending, retrying, sending, delivered, unknown, dead_lettered or cancelled";
+        Problem::bad_request(DOMAIN, "invalid_status", format!("status is `{name}`; give {known}"))
     })
 }

@@ -79,7 +79,7 @@ pub async fn get(State(api): State<Api>) -> Result<Json<StatusView>, Problem> {
     let now = api.clock.now_ms();
     let draining = api.phase.is_draining();
     let run_counts = runs::tally(&api.store).await?;
-    let delivery_counts = deliveries::tally(&api.store).await?;
+    let delivery_counts = deliveries::read::tally(&api.store).await?;
     Ok(Json(StatusView {
         status: if draining { Readiness::Draining } else { Readiness::Ready },
         ready: !draining,

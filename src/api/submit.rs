@@ -202,7 +202,7 @@ fn part(item: InputItem) -> Result<InputPart, Problem> {
 }
 
 /// From the header, the body, or both when they agree.
-fn idempotency_key(headers: &HeaderMap, in_body: Option<&str>) -> Result<Option<String>, Problem> {
+pub(super) fn idempotency_key(headers: &HeaderMap, in_body: Option<&str>) -> Result<Option<String>, Problem> {
     let refuse = |detail: &str| Problem::bad_request("idempotency", "invalid_idempotency_key", detail);
     let in_header = headers
         .get("idempotency-key")

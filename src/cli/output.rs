@@ -137,7 +137,8 @@ pub(crate) fn mood(state: &str) -> Style {
     match state {
         "running" | "completed" | "delivered" | "serving" | "ready" | "accepted" | "started" => GOOD,
         "failed" | "dead_lettered" | "cancelled" | "refused" | "conflict" => BAD,
-        "queued" | "pending" | "sending" | "unknown" | "outdated" | "draining" | "requeued" | "limited" => CAREFUL,
+        "queued" | "pending" | "retrying" | "sending" | "unknown" | "outdated" | "draining" | "requeued"
+        | "limited" => CAREFUL,
         _ => Style::new(),
     }
 }

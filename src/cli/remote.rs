@@ -20,6 +20,7 @@ use super::{
 use crate::secrets::Secret;
 
 pub mod connectors;
+pub mod deliveries;
 pub mod events;
 pub mod kinds;
 pub mod lists;
@@ -50,6 +51,9 @@ pub enum RemoteCommand {
     /// Runs: list, look, wait for the end.
     #[command(after_help = EXIT_CODES)]
     Runs(Remote<runs::RunsCommand>),
+    /// Deliveries and dead letters: look, replay, decide, withdraw.
+    #[command(after_help = EXIT_CODES)]
+    Deliveries(Remote<deliveries::DeliveriesCommand>),
     /// Plugin files and what is wrong with them.
     #[command(after_help = EXIT_CODES)]
     Plugins(Remote<status::PluginsCommand>),
@@ -221,6 +225,7 @@ async fn run(command: RemoteCommand) -> Result<(), Failure> {
         RemoteCommand::Secrets(group) => secrets::run(&group.common, group.command).await,
         RemoteCommand::Sessions(group) => sessions::run(&Console::open(&group.common)?, group.command).await,
         RemoteCommand::Runs(group) => runs::run(&Console::open(&group.common)?, group.command).await,
+        RemoteCommand::Deliveries(group) => deliveries::run(&Console::open(&group.common)?, group.command).await,
         RemoteCommand::Plugins(group) => status::plugins(&Console::open(&group.common)?, &group.command).await,
         RemoteCommand::Events(group) => events::run(&Console::open(&group.common)?, group.command).await,
         RemoteCommand::Status(common) => status::run(&Console::open(&common)?).await,

@@ -41,6 +41,43 @@ impl DeliveryStatus {
     }
 }
 
+/// Where a delivery stands as a whole, by its parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DeliveryState {
+    /// A part was given up.
+    DeadLettered,
+    /// A part may or may not have arrived.
+    Unknown,
+    /// A byte of a part may have left.
+    Sending,
+    /// A part was tried and waits for its next attempt.
+    Retrying,
+    /// Parts wait for their turn in the lane.
+    Pending,
+    /// What was not sent yet was withdrawn by an operator.
+    Cancelled,
+    /// The target took every part.
+    Delivered,
+}
+
+impl DeliveryState {
+    /// The first of these that is true of any part. `parts` are statuses with their attempts.
+    pub fn of(parts: impl Iterator<Item = (DeliveryStatus, i64)>) -> Self {
+        let states = parts.map(|(status, attempts)| match status {
+            DeliveryStatus::Dead => Self::DeadLettered,
+            DeliveryStatus::Unknown => Self::Unknown,
+            DeliveryStatus::Sending => Self::Sending,
+            DeliveryStatus::Pending if attempts > 0 => Self::Retrying,
+            DeliveryStatus::Pending => Self::Pending,
+            DeliveryStatus::Cancelled => Self::Cancelled,
+            DeliveryStatus::Delivered => Self::Delivered,
+        });
+        // Parts behind a dead one are withdrawn with it, so what is worst says most.
+        states.min_by_key(|state| *state as u8).unwrap_or(Self::Delivered)
+    }
+}
+
 /// What follows when nobody knows whether a part arrived.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -1,16 +1,17 @@
 //! Deliveries: statements. One row for each part; a target that takes an output whole gets part 0.
 
+pub mod operate;
+pub mod read;
+
 use super::{
-    Store, StoreError,
+    StoreError,
     heads::Claimed,
-    only,
-    sql::{Conditions, Query, Row},
-    tally_codes,
+    sql::{Query, Row},
     writer::Tx,
 };
 use crate::model::{
     delivery::{Delivery, DeliveryStatus, Receipt},
-    ids::{DeliveryId, RunId, SessionId},
+    ids::DeliveryId,
     run::Run,
     target::ReplyTarget,
 };
@@ -219,96 +220,4 @@ pub async fn record_attempt(
     let query = query.bind(delivery.id).bind(delivery.part).bind(delivery.attempt).bind(delivery.started_ms);
     tx.execute(query.bind(now_ms).bind(outcome).bind(code).bind(detail)).await?;
     Ok(())
-}
-
-/// A delivery as its readers see it.
-#[derive(Clone, Debug)]
-pub struct StoredDelivery {
-    /// Its id.
-    pub id: DeliveryId,
-    /// The run whose output it carries.
-    pub run: RunId,
-    /// The run's session.
-    pub session: SessionId,
-    /// Where it goes.
-    pub target: ReplyTarget,
-    /// Where it stands.
-    pub status: DeliveryStatus,
-    /// How often it was tried.
-    pub attempts: i64,
-    /// When it is tried next.
-    pub next_ms: Option<i64>,
-    /// When it ended.
-    pub ended_ms: Option<i64>,
-    /// What went wrong last, stable and for people.
-    pub error: Option<(String, String)>,
-    /// What the platform calls it.
-    pub platform_ref: Option<String>,
-}
-
-const COLUMNS: &str = "SELECT id, run_id, session_id, plugin, address, status, attempt, next_ms, ended_ms, error_code, \
-                       error_detail, platform_ref FROM deliveries";
-
-fn read(mut row: Row) -> Result<StoredDelivery, StoreError> {
-    Ok(StoredDelivery {
-        id: row.take()?,
-        run: row.take()?,
-        session: row.take()?,
-        target: ReplyTarget { plugin: row.take()?, address: row.take()? },
-        status: DeliveryStatus::from_code(row.take()?).ok_or(StoreError::Damaged("a delivery has no known status"))?,
-        attempts: row.take()?,
-        next_ms: row.take()?,
-        ended_ms: row.take()?,
-        error: match (row.take::<Option<String>>()?, row.take::<Option<String>>()?) {
-            (Some(code), detail) => Some((code, detail.unwrap_or_default())),
-            (None, _) => None,
-        },
-        platform_ref: row.take()?,
-    })
-}
-
-/// What a list of deliveries is narrowed to, and where it goes on.
-#[derive(Clone, Debug, Default)]
-pub struct DeliveryFilter {
-    /// Only this run's.
-    pub run: Option<RunId>,
-    /// Only this session's.
-    pub session: Option<SessionId>,
-    /// Only these.
-    pub status: Option<DeliveryStatus>,
-    /// Only those after this one.
-    pub after: Option<DeliveryId>,
-}
-
-impl DeliveryFilter {
-    /// The conditions but for the place where the list goes on.
-    fn conditions(&self) -> Conditions {
-        Conditions::default()
-            .and("run_id = ?", self.run)
-            .and("session_id = ?", self.session.as_ref())
-            .and("status = ?", self.status.map(|status| status as i64))
-    }
-}
-
-/// Committed deliveries in the order in which they were made.
-pub async fn list(store: &Store, filter: &DeliveryFilter, limit: i64) -> Result<Vec<StoredDelivery>, StoreError> {
-    let query = filter.conditions().and("id > ?", filter.after).query(COLUMNS, "ORDER BY id LIMIT ?").bind(limit);
-    store.read(query).await?.into_iter().map(read).collect()
-}
-
-/// How many match, wherever the list goes on.
-pub async fn count(store: &Store, filter: &DeliveryFilter) -> Result<i64, StoreError> {
-    only(store.read(filter.conditions().query("SELECT COUNT(*) FROM deliveries", "")).await?)?.take()
-}
-
-/// One committed delivery.
-pub async fn get(store: &Store, id: DeliveryId) -> Result<Option<StoredDelivery>, StoreError> {
-    let rows = store.read(Query::new(format!("{COLUMNS} WHERE id = ?")).bind(id)).await?;
-    rows.into_iter().next().map(read).transpose()
-}
-
-/// How many deliveries stand where; every status is in it.
-pub async fn tally(store: &Store) -> Result<Vec<(DeliveryStatus, i64)>, StoreError> {
-    let counts = tally_codes(store, "SELECT status, COUNT(*) FROM deliveries GROUP BY status").await?;
-    Ok(DeliveryStatus::ALL.map(|status| (status, counts.get(&(status as i64)).copied().unwrap_or(0))).to_vec())
 }

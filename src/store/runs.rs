@@ -96,6 +96,13 @@ pub async fn end(
     Ok(tx.execute(query).await? == 1)
 }
 
+/// Makes a run that was just written one that is complete, without anybody having claimed it.
+pub async fn complete(tx: &mut Tx<'_>, id: RunId, now_ms: i64) -> Result<(), StoreError> {
+    let query = Query::new("UPDATE runs SET status = 2, started_ms = ?, finished_ms = ? WHERE id = ?");
+    tx.execute(query.bind(now_ms).bind(now_ms).bind(id)).await?;
+    Ok(())
+}
+
 /// Puts an active run back to the front of its session. False when the lease was lost.
 pub async fn requeue(tx: &mut Tx<'_>, fence: Fence) -> Result<bool, StoreError> {
     let query = Query::new("UPDATE runs SET status = 0 WHERE id = ? AND status = 1 AND epoch = ?");

@@ -97,3 +97,10 @@ pub async fn insert_idle(tx: &mut Tx<'_>, id: &SessionId, now_ms: i64) -> Result
     );
     tx.execute(query.bind(id).bind(now_ms).bind(now_ms).bind(now_ms)).await.map(drop)
 }
+
+/// The place of a run that does not wait: the next one of the session. None when there is no such session.
+pub async fn next_seq(tx: &mut Tx<'_>, id: &SessionId, now_ms: i64) -> Result<Option<i64>, StoreError> {
+    let query =
+        Query::new("UPDATE sessions SET last_seq = last_seq + 1, updated_ms = ? WHERE id = ? RETURNING last_seq");
+    tx.fetch(query.bind(now_ms).bind(id)).await?.into_iter().next().map(|mut row| row.take()).transpose()
+}

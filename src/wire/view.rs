@@ -1,20 +1,19 @@
-//! How runs, sessions and deliveries look outside (contract sections 1.8 and 1.9).
+//! How runs and sessions look outside (contract section 1.8).
 
 use serde::Serialize;
 use serde_json::value::RawValue;
-use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
+use super::delivery_view::DeliveryView;
 use crate::{
     model::{
-        delivery::DeliveryStatus,
-        ids::{DeliveryId, RunId, SessionId},
+        ids::{RunId, SessionId},
         run::{Run, RunError, RunInput, RunStatus},
         target::ReplyTarget,
     },
     store::{
         Store, StoreError,
-        deliveries::{self, DeliveryFilter, StoredDelivery},
+        deliveries::read::{self, DeliveryFilter, StoredDelivery},
         outputs::{self, StoredOutput},
         runs, session_targets,
         sessions::{Session, SessionState},
@@ -99,7 +98,7 @@ impl RunView {
         };
         let sent = if run.status == RunStatus::Completed {
             let filter = DeliveryFilter { run: Some(run.id), ..DeliveryFilter::default() };
-            deliveries::list(store, &filter, DELIVERIES_SHOWN).await?
+            read::list(store, &filter, DELIVERIES_SHOWN).await?
         } else {
             Vec::new()
         };
@@ -137,7 +136,7 @@ impl RunView {
             input_metadata: run.request.metadata,
             reply_targets: run.request.reply_targets,
             outputs,
-            deliveries: sent.into_iter().map(DeliveryView::from).collect(),
+            deliveries: sent.iter().map(DeliveryView::from).collect(),
             error: run.error,
         }
     }
@@ -149,60 +148,6 @@ fn preview(input: &[RunInput]) -> String {
         RunInput::Asset { .. } | RunInput::RemoteFile(_) => None,
     });
     text.unwrap_or_default().chars().take(PREVIEW_CHARS).collect()
-}
-
-/// A delivery. The address shows as a digest, because addresses can hold secrets.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Delivery)]
-pub struct DeliveryView {
-    delivery_id: DeliveryId,
-    status: DeliveryStatus,
-    session_id: SessionId,
-    run_id: RunId,
-    plugin: String,
-    /// The plugin, and a digest of the address.
-    target: String,
-    /// How often it was tried.
-    attempts: i64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    next_attempt_at_ms: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    delivered_at_ms: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    dead_lettered_at_ms: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    platform_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    last_error: Option<RunError>,
-}
-
-impl From<StoredDelivery> for DeliveryView {
-    fn from(stored: StoredDelivery) -> Self {
-        let ended = |status| stored.ended_ms.filter(|_| stored.status == status);
-        Self {
-            delivery_id: stored.id,
-            status: stored.status,
-            session_id: stored.session,
-            run_id: stored.run,
-            target: format!(
-                "{}:address_sha256:{}",
-                stored.target.plugin,
-                hex::encode(&Sha256::digest(&stored.target.address)[..8])
-            ),
-            plugin: stored.target.plugin,
-            attempts: stored.attempts,
-            next_attempt_at_ms: stored.next_ms,
-            delivered_at_ms: ended(DeliveryStatus::Delivered),
-            dead_lettered_at_ms: ended(DeliveryStatus::Dead),
-            platform_id: stored.platform_ref,
-            last_error: stored.error.map(|(code, detail)| RunError { code, detail }),
-        }
-    }
 }
 
 /// A session.

@@ -3,6 +3,7 @@
 mod apply;
 mod connectors;
 mod daemon;
+mod deliveries;
 mod doctor;
 mod events;
 mod secrets;

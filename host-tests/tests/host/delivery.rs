@@ -4,6 +4,7 @@ mod breaker;
 mod broken;
 mod connector;
 mod guard;
+mod operate;
 mod order;
 mod parts;
 mod retry;

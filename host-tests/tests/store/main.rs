@@ -29,7 +29,7 @@ use kheish::{
     sessions::placement::Placement,
     store::{
         Store, StoreSettings,
-        deliveries::{self, DeliveryFilter},
+        deliveries::read::{self, DeliveryFilter},
         runs::{self, Fence},
     },
 };
@@ -194,7 +194,7 @@ async fn outputs_become_one_delivery_for_each_target(stores: Vec<Store>) {
     // The answer was lost and the worker asks again: nothing is added.
     assert!(matches!(finish(&stores[0], &clock, &claimed).await, Finished::Done(_)));
     let filter = DeliveryFilter { run: Some(claimed.run.id), ..DeliveryFilter::default() };
-    let sent = deliveries::list(&stores[0], &filter, 10).await.unwrap();
+    let sent = read::list(&stores[0], &filter, 10).await.unwrap();
     assert_eq!(
         sent.iter().map(|delivery| delivery.target.address.as_str()).collect::<Vec<_>>(),
         ["https://one.example/", "https://two.example/"]

@@ -61,6 +61,9 @@ pub(super) struct Event {
     /// The answer to a change; absent when the caller was gone before it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) status: Option<u16>,
+    /// What a change was about, where its path does not say it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) about: Vec<String>,
     /// Rows that could not be written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) count: Option<u64>,

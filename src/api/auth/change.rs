@@ -2,16 +2,28 @@
 
 use std::net::IpAddr;
 
-use axum::{extract::Request, http::StatusCode};
+use axum::{Extension, extract::Request, response::Response};
 
 use super::{
     access,
     audit::{Audit, Event},
 };
-use crate::secrets::mask::mask;
+use crate::{model::ids::DeliveryId, secrets::mask::mask};
 
 /// Characters of a path that are kept.
 const PATH: usize = 256;
+
+/// What an answered change was about, where its path does not say it: ids of deliveries, or targets. Handlers put it on
+/// their answer.
+#[derive(Clone, Debug)]
+pub struct Touched(pub Vec<String>);
+
+impl Touched {
+    /// Deliveries.
+    pub fn deliveries(ids: impl IntoIterator<Item = DeliveryId>) -> Extension<Self> {
+        Extension(Self(ids.into_iter().map(|id| id.to_string()).collect()))
+    }
+}
 
 /// A change under way. Dropped without an answer, because the caller hung up, it is recorded without a status: what was
 /// begun may have been done.
@@ -36,8 +48,9 @@ impl Change {
     }
 
     /// It was answered.
-    pub(super) fn answered(mut self, status: StatusCode) {
-        self.event.status = Some(status.as_u16());
+    pub(super) fn answered(mut self, answer: &Response) {
+        self.event.status = Some(answer.status().as_u16());
+        self.event.about = answer.extensions().get::<Touched>().map(|Touched(about)| about.clone()).unwrap_or_default();
     }
 }
 
@@ -63,7 +76,7 @@ mod tests {
         let request = Request::builder().method("PUT").uri("/v1/a?b=c").body(Body::empty()).unwrap();
         let change = || Change::of(&request, "admin", Ipv4Addr::LOCALHOST.into(), &audit).unwrap();
         drop(change());
-        change().answered(StatusCode::OK);
+        change().answered(&Response::new(Body::empty()));
         audit.settle().await;
         let text = std::fs::read_to_string(folder.path().join("control-plane-auth/audit.jsonl")).unwrap();
         let (first, second) = text.split_once('\n').unwrap();

@@ -75,6 +75,12 @@ impl From<Vec<u8>> for Value {
     }
 }
 
+impl From<Option<Vec<u8>>> for Value {
+    fn from(value: Option<Vec<u8>>) -> Self {
+        Self::Blob(value)
+    }
+}
+
 impl From<RunId> for Value {
     fn from(value: RunId) -> Self {
         Self::from(value.as_bytes().as_slice())

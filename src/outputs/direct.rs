@@ -1,0 +1,117 @@
+//! An output that no executor said: an operator's words, in a run of their own that is complete from the start.
+//!
+//! So every delivery has a run, and what is true of runs, their outputs and their events is true of these.
+
+use serde_json::{Map, value::to_raw_value};
+
+use super::{
+    address::{self, Desk},
+    finish::{End, Finish},
+};
+use crate::{
+    model::{
+        happening::{self, RunChange, run_updated},
+        ids::{RunId, SessionId},
+        output::Output,
+        run::{Run, RunRequest, RunStatus},
+        target::ReplyTarget,
+    },
+    store::{
+        StoreError, outputs,
+        receipts::{self, NewReceipt},
+        runs::{self, Fence},
+        sessions,
+        writer::{Command, Tx},
+    },
+};
+
+/// Says something in a session.
+#[derive(Clone)]
+pub struct Say {
+    /// The run that is made of it; its key finds it again, where it has one.
+    pub receipt: Option<NewReceipt>,
+    /// The run's id.
+    pub run: RunId,
+    /// The session.
+    pub session: SessionId,
+    /// Where it goes, as it is stored.
+    pub target: ReplyTarget,
+    /// What is said.
+    pub content: String,
+    /// What its delivery is made with.
+    pub desk: Desk,
+}
+
+/// Why nothing was said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unsaid {
+    /// There is no such session.
+    UnknownSession,
+    /// The key was used for something else.
+    Conflict,
+}
+
+impl Command for Say {
+    /// The run, made now or before under the same key.
+    type Reply = Result<RunId, Unsaid>;
+
+    async fn apply(batch: &[Self], tx: &mut Tx<'_>) -> Result<Vec<Self::Reply>, StoreError> {
+        let mut replies = Vec::with_capacity(batch.len());
+        for say in batch {
+            replies.push(say_one(say, tx).await?);
+        }
+        Ok(replies)
+    }
+}
+
+async fn say_one(say: &Say, tx: &mut Tx<'_>) -> Result<Result<RunId, Unsaid>, StoreError> {
+    let now_ms = say.desk.clock.now_ms();
+    if let Some(receipt) = &say.receipt {
+        let known = receipts::find_by_keys(tx, &[receipt.key]).await?;
+        if let Some(known) = known.get(receipt.key.as_slice()) {
+            let same = known.fingerprint == receipt.fingerprint;
+            return Ok(if same { Ok(known.run) } else { Err(Unsaid::Conflict) });
+        }
+    }
+    let Some(seq) = sessions::next_seq(tx, &say.session, now_ms).await? else {
+        return Ok(Err(Unsaid::UnknownSession));
+    };
+    if let Some(receipt) = say.receipt {
+        receipts::insert(tx, &[receipt], now_ms).await?;
+    }
+    let run = run(say, seq, now_ms)?;
+    let fence = Fence { run: run.id, epoch: run.epoch };
+    runs::insert(tx, std::slice::from_ref(&run)).await?;
+    runs::complete(tx, run.id, now_ms).await?;
+    let said = Output { content: say.content.clone() };
+    outputs::append(tx, fence, 0, std::slice::from_ref(&said), now_ms).await?;
+    tx.record(happening::output(&run, 0, &said));
+    tx.record(run_updated(&run, RunChange::Completed(1)));
+    let finish = Finish { fence, end: End::Completed(Vec::new()), desk: say.desk.clone() };
+    address::address(&finish, &run, 1, tx).await?;
+    Ok(Ok(run.id))
+}
+
+fn run(say: &Say, seq: i64, now_ms: i64) -> Result<Run, StoreError> {
+    let metadata = to_raw_value(&Map::new()).map_err(|_| StoreError::Damaged("an empty object cannot be written"))?;
+    Ok(Run {
+        id: say.run,
+        session: say.session.clone(),
+        seq,
+        status: RunStatus::Completed,
+        epoch: 0,
+        attempt: 0,
+        request: RunRequest {
+            source_plugin: "api".to_owned(),
+            source_kind: "delivery".to_owned(),
+            actor: None,
+            input: Vec::new(),
+            metadata,
+            reply_targets: vec![say.target.clone()],
+        },
+        submitted_ms: now_ms,
+        started_ms: None,
+        finished_ms: Some(now_ms),
+        error: None,
+    })
+}

@@ -1,0 +1,68 @@
+//! Lanes, as operators move them: statements. What dispatchers do with them is in [`super::heads`].
+
+use super::{StoreError, sql::Query, writer::Tx};
+use crate::model::ids::DeliveryId;
+
+/// Adds to how many parts wait in a lane, which is none too few below 0, and sets when the oldest of them is due. A lane that
+/// is leased is given back by its holder.
+pub async fn recount(tx: &mut Tx<'_>, lane: &str, added: i64, now_ms: i64) -> Result<(), StoreError> {
+    let oldest = Query::new("SELECT next_ms FROM deliveries WHERE lane_id = ? AND status = 0 ORDER BY seq LIMIT 1");
+    let due = match tx.fetch(oldest.bind(lane)).await?.into_iter().next() {
+        Some(mut row) => row.take::<Option<i64>>()?.unwrap_or(now_ms),
+        None => now_ms,
+    };
+    let query = Query::new(
+        "UPDATE lanes SET queued = queued + ?, updated_ms = ?, \
+         ready_at = CASE WHEN state = 2 THEN ready_at WHEN open_until > ? THEN open_until ELSE ? END, \
+         state = CASE WHEN state = 2 THEN 2 WHEN queued + ? > 0 THEN 1 ELSE 0 END WHERE id = ?",
+    );
+    let query = query.bind(added).bind(now_ms).bind(due).bind(due).bind(added).bind(lane);
+    tx.execute(query).await?;
+    Ok(())
+}
+
+/// Whether this delivery's unknown part holds the lane.
+pub async fn is_held_by(tx: &mut Tx<'_>, lane: &str, delivery: DeliveryId) -> Result<bool, StoreError> {
+    let query = Query::new("SELECT id FROM lanes WHERE id = ? AND held = ?");
+    Ok(!tx.fetch(query.bind(lane).bind(delivery)).await?.is_empty())
+}
+
+/// Lets go of a lane that this delivery holds.
+pub async fn let_go(tx: &mut Tx<'_>, lane: &str, delivery: DeliveryId) -> Result<(), StoreError> {
+    let query = Query::new("UPDATE lanes SET held = NULL WHERE id = ? AND held = ?");
+    tx.execute(query.bind(lane).bind(delivery)).await?;
+    Ok(())
+}
+
+/// The lanes whose breaker is open, by `lanes_troubled`.
+pub async fn open(tx: &mut Tx<'_>) -> Result<Vec<String>, StoreError> {
+    let query = Query::new(
+        "SELECT id FROM lanes WHERE (open_until IS NOT NULL OR held IS NOT NULL) AND open_until IS NOT NULL \
+         ORDER BY id",
+    );
+    tx.fetch(query).await?.into_iter().map(|mut row| row.take()).collect()
+}
+
+/// Closes a lane's breaker: what waits in it is due now.
+pub async fn close(tx: &mut Tx<'_>, lane: &str, now_ms: i64) -> Result<(), StoreError> {
+    let query = Query::new(
+        "UPDATE lanes SET open_until = NULL, failures = 0, ready_at = CASE WHEN state = 1 THEN ? ELSE ready_at END \
+         WHERE id = ?",
+    );
+    tx.execute(query.bind(now_ms).bind(lane)).await?;
+    Ok(())
+}
+
+/// The connectors that are locked out.
+pub async fn paused(tx: &mut Tx<'_>) -> Result<Vec<String>, StoreError> {
+    let query = Query::new("SELECT connector FROM delivery_pauses ORDER BY connector");
+    tx.fetch(query).await?.into_iter().map(|mut row| row.take()).collect()
+}
+
+/// Lets a connector's deliveries go again: what waits in its lanes is due now.
+pub async fn resume(tx: &mut Tx<'_>, connector: &str, now_ms: i64) -> Result<(), StoreError> {
+    tx.execute(Query::new("DELETE FROM delivery_pauses WHERE connector = ?").bind(connector)).await?;
+    let query = Query::new("UPDATE lanes SET ready_at = ? WHERE owner = ? AND state = 1 AND ready_at > ?");
+    tx.execute(query.bind(now_ms).bind(connector).bind(now_ms)).await?;
+    Ok(())
+}
