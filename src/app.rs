@@ -29,7 +29,7 @@ use crate::{
     lifecycle::Phase,
     outputs::address::Desk,
     registry::watch::FileWatch,
-    server,
+    retention, server,
     state_folder::{StateFolder, StateFolderError},
     store::Store,
     wire::problem,
@@ -163,6 +163,8 @@ fn spawn_stages(
         let stop = phase.token();
         tasks.spawn(async move { report("the worker", worker.run(stop).await) });
     }
+    let pruning = retention::run(store.clone(), clock.clone(), settings.retention.clone(), phase.token());
+    tasks.spawn(async move { report("retention", pruning.await) });
     let dispatcher = Dispatcher::new(store.clone(), ways, clock.clone(), settings.delivery.clone(), &instance);
     let stop = phase.token();
     tasks.spawn(async move { report("the dispatcher", dispatcher.run(stop).await) });

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::{
     connectors::wasm::EngineSettings, delivery::DeliverySettings, egress::EgressSettings, executor::ExecutorKind,
-    queue::QueueSettings, store::StoreSettings, telemetry::TelemetrySettings,
+    queue::QueueSettings, retention::RetentionSettings, store::StoreSettings, telemetry::TelemetrySettings,
 };
 
 pub mod auth;
@@ -48,6 +48,8 @@ pub struct Settings {
     pub queue: QueueSettings,
     /// Deliveries.
     pub delivery: DeliverySettings,
+    /// How long what has ended is kept.
+    pub retention: RetentionSettings,
     /// Outbound HTTP.
     pub egress: EgressSettings,
     /// The log, and where traces go.
@@ -70,6 +72,7 @@ impl Default for Settings {
             guests: EngineSettings::default(),
             queue: QueueSettings::default(),
             delivery: DeliverySettings::default(),
+            retention: RetentionSettings::default(),
             egress: EgressSettings::default(),
             telemetry: TelemetrySettings::default(),
         }

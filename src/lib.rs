@@ -19,7 +19,7 @@
 //!
 //! Read in this order: [`model`] (the nouns), [`app`] (who is wired to whom), then the stages [`ingress`],
 //! [`sessions`], [`queue`], [`executor`], [`outputs`], [`delivery`]; what they stand on: [`connectors`] (plugins and
-//! the sandbox), [`registry`] (which connectors there are, and the one reconciler), [`store`] (one database, one writer),
+//! the sandbox), [`registry`] (which connectors there are, and the one reconciler), [`store`] (one database, one writer), [`retention`] (what old rows make room),
 //! [`egress`] (outbound HTTP), [`metrics`] (what is counted), [`secrets`] and the [`vault`] that keeps them sealed; what is said
 //! over HTTP: [`wire`]; and the edges: [`api`], [`server`], [`config`], [`cli`], [`lifecycle`], [`nearest`], [`places`],
 //! [`state_folder`], [`telemetry`], [`clock`].
@@ -39,6 +39,7 @@ pub mod connectors;
 pub mod egress;
 pub mod metrics;
 pub mod registry;
+pub mod retention;
 pub mod secrets;
 pub mod store;
 pub mod vault;

@@ -20,7 +20,7 @@ pub mod label;
 
 use gauges::{Backlog, Gauges, Sizes};
 use ingress::{ForKind, IngressMetrics};
-use label::{AttemptClass, Counters, RunOutcome};
+use label::{AttemptClass, Counters, Pruned, RunOutcome};
 
 /// What the names of the daemon's own metrics begin with.
 const PREFIX: &str = "kheish_";
@@ -30,6 +30,9 @@ const WAITS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 
 /// Buckets for what the daemon does by itself many times a second, in seconds.
 const STEPS: [f64; 13] = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5];
+
+/// Buckets for how long pruning holds the writer, in seconds.
+const HOLDS: [f64; 9] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.015, 0.02, 0.05, 0.1];
 
 /// Buckets for how many commands share a commit.
 const BATCHES: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
@@ -55,6 +58,9 @@ pub struct Metrics {
     pub delivery_attempts: Counters<AttemptClass>,
     /// Attempts to deliver whose end could not be recorded.
     pub delivery_unknown: IntCounter,
+    /// What was given up because of its age.
+    pub pruned: Counters<Pruned>,
+    prune_seconds: Histogram,
     rate_limited_seconds: CounterVec,
     auth_failures: IntCounterVec,
     /// What is set when somebody asks.
@@ -88,6 +94,12 @@ impl Metrics {
             delivery_unknown: book.counter(
                 "delivery_unknown_total",
                 "Attempts to deliver whose end could not be recorded; they are repeated with the same key.",
+            )?,
+            pruned: book.counters("pruned_total", "Rows given up because of their age, by table.", "table")?,
+            prune_seconds: book.histogram(
+                "prune_seconds",
+                "Time for which a batch of pruning held the writer.",
+                &HOLDS,
             )?,
             rate_limited_seconds: book.add(CounterVec::new(
                 opts("rate_limited_seconds_total", "Seconds that targets asked deliveries to wait, by plugin."),
@@ -127,6 +139,12 @@ impl Metrics {
     pub fn observe_commit(&self, commands: usize, took: Duration) {
         self.writer_batch_rows.observe(commands as f64);
         self.writer_commit_seconds.observe(took.as_secs_f64());
+    }
+
+    /// A batch of so many rows of one table was given up, and held the writer for so long.
+    pub fn observe_prune(&self, table: Pruned, rows: u64, took: Duration) {
+        self.pruned.add_many(table, rows);
+        self.prune_seconds.observe(took.as_secs_f64());
     }
 
     /// A run was claimed for the first time, so many milliseconds after it became durable.

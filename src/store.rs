@@ -32,11 +32,13 @@ pub mod key_values;
 pub mod lanes;
 pub mod migrations;
 pub mod outputs;
+pub mod prune;
 pub mod receipts;
 pub mod runs;
 pub mod secrets;
 pub mod session_targets;
 pub mod sessions;
+pub mod space;
 pub mod sql;
 pub mod writer;
 

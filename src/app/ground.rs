@@ -38,9 +38,13 @@ impl Ground {
         let rules = or_note(auth::Rules::load(&settings.auth, settings.listen, &clock), &mut wrong);
         let definitions = or_note(connectors_file(settings), &mut wrong);
         let source = or_note(MasterKeySource::from_env().map_err(|error| vec![error.to_string()]), &mut wrong);
+        or_note(settings.retention.check(), &mut wrong);
         let (Some(rules), Some(definitions), Some(source)) = (rules, definitions, source) else {
             return Err(StartError::Config(wrong));
         };
+        if !wrong.is_empty() {
+            return Err(StartError::Config(wrong));
+        }
         let folder = StateFolder::open(&settings.state_root)?;
         let audit = Audit::open(folder.path(), settings.auth.audit_bytes, clock.clone())
             .with_context(|| format!("opening the audit file in `{}`", folder.path().display()))?;

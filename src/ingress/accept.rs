@@ -348,6 +348,7 @@ fn new_run(entry: &Entry, session: &SessionId, seq: i64, now_ms: i64) -> Run {
         started_ms: None,
         finished_ms: None,
         error: None,
+        body_pruned: false,
     }
 }
 

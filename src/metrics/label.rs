@@ -70,6 +70,24 @@ label! {
     }
 }
 
+label! {
+    /// What is given up when it is old. The order is that in which it goes.
+    Pruned {
+        /// Receipts of events.
+        Receipts = "receipts",
+        /// Attempts to deliver that did not succeed.
+        Attempts = "attempts",
+        /// Deliveries with all their parts.
+        Deliveries = "deliveries",
+        /// Runs with their outputs.
+        Runs = "runs",
+        /// Input and metadata of runs that stay.
+        Bodies = "bodies",
+        /// Idle sessions with their names.
+        Sessions = "sessions",
+    }
+}
+
 /// A counter for each value of a set, fetched once.
 pub struct Counters<L> {
     each: Vec<IntCounter>,

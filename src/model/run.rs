@@ -63,6 +63,8 @@ pub struct Run {
     pub finished_ms: Option<i64>,
     /// Why it failed.
     pub error: Option<RunError>,
+    /// Whether input and metadata were given up because of their age.
+    pub body_pruned: bool,
 }
 
 /// What a run was made from: the durable part of an event or of an API submission.

@@ -113,5 +113,6 @@ fn run(say: &Say, seq: i64, now_ms: i64) -> Result<Run, StoreError> {
         started_ms: None,
         finished_ms: Some(now_ms),
         error: None,
+        body_pruned: false,
     })
 }

@@ -14,7 +14,7 @@ use crate::model::{
 };
 
 const COLUMNS: &str = "id, session_id, seq, status, epoch, attempt, source_plugin, source_kind, actor, input, metadata, \
-                       reply_targets, submitted_ms, started_ms, finished_ms, error_code, error_detail";
+                       reply_targets, submitted_ms, started_ms, finished_ms, error_code, error_detail, body_pruned";
 
 /// A run's fence: only the holder of this lease may change it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -187,6 +187,7 @@ fn read(mut row: Row) -> Result<Run, StoreError> {
             (Some(code), detail) => Some(RunError { code, detail: detail.unwrap_or_default() }),
             (None, _) => None,
         },
+        body_pruned: row.take::<i64>()? != 0,
     })
 }
 

@@ -52,6 +52,10 @@ pub struct RunView {
     input: Vec<RunInput>,
     #[schema(value_type = Object)]
     input_metadata: Box<RawValue>,
+    /// Whether `input` and `input_metadata` were given up because of their age; absent when they were not.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    body_pruned: bool,
     reply_targets: Vec<ReplyTarget>,
     outputs: Vec<OutputView>,
     deliveries: Vec<DeliveryView>,
@@ -134,6 +138,7 @@ impl RunView {
             request,
             input: run.request.input,
             input_metadata: run.request.metadata,
+            body_pruned: run.body_pruned,
             reply_targets: run.request.reply_targets,
             outputs,
             deliveries: sent.iter().map(DeliveryView::from).collect(),

@@ -14,6 +14,7 @@ mod http_contract;
 mod openapi;
 mod plugins;
 mod registry;
+mod retention;
 mod runs;
 mod secrets;
 mod telemetry;

@@ -13,7 +13,7 @@ const LINES: usize = 400;
 
 /// Which module of `src` may use which others. Stages come in the order of the flow, and none uses an earlier one, but
 /// for the executor, which takes its work from the queue.
-const MAY_USE: [(&str, &str); 27] = [
+const MAY_USE: [(&str, &str); 28] = [
     ("model", ""),
     ("clock", "model"),
     ("secrets", ""),
@@ -28,6 +28,7 @@ const MAY_USE: [(&str, &str); 27] = [
     ("connectors", "clock model secrets"),
     ("vault", "clock model secrets store"),
     ("registry", "clock config connectors delivery ingress metrics model nearest secrets store vault wire"),
+    ("retention", "clock metrics store"),
     ("wire", "model nearest secrets store"),
     ("ingress", "clock config connectors delivery metrics model queue secrets sessions store telemetry wire"),
     ("sessions", "model store"),
@@ -36,7 +37,7 @@ const MAY_USE: [(&str, &str); 27] = [
     ("outputs", "clock delivery metrics model store"),
     ("delivery", "clock connectors egress metrics model nearest places secrets store telemetry"),
     // Settings are read where they are used; this names them all.
-    ("config", "connectors delivery egress executor model nearest queue secrets store telemetry"),
+    ("config", "connectors delivery egress executor model nearest queue retention secrets store telemetry"),
     ("server", "config"),
     (
         "api",

@@ -13,7 +13,7 @@ use serde_json::json;
 use super::{builder, sender};
 
 /// What is promised to be there, with its type.
-const FAMILIES: [(&str, &str); 27] = [
+const FAMILIES: [(&str, &str); 29] = [
     ("kheish_build_info", "gauge"),
     ("kheish_connectors", "gauge"),
     ("kheish_db_bytes", "gauge"),
@@ -29,6 +29,8 @@ const FAMILIES: [(&str, &str); 27] = [
     ("kheish_ingress_ack_seconds", "histogram"),
     ("kheish_ingress_requests_total", "counter"),
     ("kheish_lease_lost_total", "counter"),
+    ("kheish_prune_seconds", "histogram"),
+    ("kheish_pruned_total", "counter"),
     ("kheish_rate_limited_seconds_total", "counter"),
     ("kheish_run_queue_oldest_age_seconds", "gauge"),
     ("kheish_run_start_latency_seconds", "histogram"),
