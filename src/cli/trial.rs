@@ -165,7 +165,7 @@ impl Trial<'_> {
 
 /// Whether a delivery is where it stays unless an operator does something.
 fn is_settled(delivery: &Value) -> bool {
-    !matches!(text(delivery, "/status"), "pending" | "sending")
+    !matches!(text(delivery, "/status"), "pending" | "retrying" | "sending")
 }
 
 fn nobody_works(run: &Value) -> String {

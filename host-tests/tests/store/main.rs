@@ -35,10 +35,12 @@ use kheish::{
 };
 
 mod events;
+mod operate;
 mod server;
 mod vault;
 
 use events::{an_event_is_told_of_step_by_step, only_commands_that_succeed_are_told_of};
+use operate::operators_change_deliveries;
 use server::Server;
 use vault::{daemons_share_secrets_while_keys_are_replaced, secrets_are_kept_sealed};
 
@@ -72,6 +74,7 @@ on_both!(
     daemons_share_secrets_while_keys_are_replaced,
     only_commands_that_succeed_are_told_of,
     an_event_is_told_of_step_by_step,
+    operators_change_deliveries,
 );
 
 /// Daemons on one server.

@@ -4,7 +4,7 @@ use axum::{Extension, Json, extract::State};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::act::reason;
+use super::{DOMAIN, act::reason};
 use crate::{
     api::{
         Api,
@@ -276,7 +276,7 @@ pub async fn resolve(
     request_body = PurgeBody,
     responses(
         (status = 200, description = "What was chosen, and what became of it", body = EndedView),
-        (status = 400, description = "invalid_session_id"),
+        (status = 400, description = "invalid_session_id, invalid_age"),
         (status = 404, description = "run_not_found"),
     ),
 )]
@@ -284,8 +284,11 @@ pub async fn purge(
     State(api): State<Api>,
     extract::Json(body): extract::Json<PurgeBody>,
 ) -> Result<(Extension<Touched>, Json<EndedView>), Problem> {
+    if body.older_than_ms.is_some_and(|age| age < 0) {
+        return Err(Problem::bad_request(DOMAIN, "invalid_age", "older_than_ms is below 0; give milliseconds"));
+    }
     // Without an age only what was resolved: nothing ended before 1970.
-    let done_by_ms = body.older_than_ms.map_or(-1, |age| api.clock.now_ms().saturating_sub(age.max(0)));
+    let done_by_ms = body.older_than_ms.map_or(-1, |age| api.clock.now_ms().saturating_sub(age));
     let filter = narrowed(body.session_id.as_deref(), body.run_id.as_deref(), body.plugin)?;
     let chosen = Chosen::of(&api, body.limit, DeliveryFilter { done_by_ms: Some(done_by_ms), ..filter }).await?;
     end_all(&api, chosen, &End::Purge, body.dry_run).await

@@ -72,7 +72,7 @@ impl StoredDelivery {
 
 const COLUMNS: &str = "SELECT deliveries.id, deliveries.run_id, deliveries.session_id, plugin, address, resolved_ms, \
      resolution, replayed_from, part, status, attempt, next_ms, ended_ms, error_code, error_detail, platform_ref, artifact, \
-     octet_length(outputs.content), outputs.artifacts FROM deliveries LEFT JOIN outputs ON deliveries.part = 0 AND \
+     CAST(octet_length(outputs.content) AS BIGINT), outputs.artifacts FROM deliveries LEFT JOIN outputs ON deliveries.part = 0 AND \
      outputs.run_id = deliveries.run_id AND outputs.epoch = deliveries.run_epoch AND outputs.ordinal = deliveries.ordinal \
      WHERE deliveries.id IN";
 

@@ -25,7 +25,7 @@ async fn a_broken_lane_waits_for_its_cooldown_and_no_other_lane_does() {
     eventually("the lane to be left in peace", async || {
         let run = host.run(&bad).await;
         let delivery = &run["deliveries"][0];
-        let ended = delivery["status"] == "pending" && delivery["attempts"] == 2;
+        let ended = delivery["status"] == "retrying" && delivery["attempts"] == 2;
         ended.then_some(())
     })
     .await;
