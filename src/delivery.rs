@@ -34,6 +34,8 @@ pub struct DeliverySettings {
     pub poll_interval_ms: u64,
     /// The longest wait that a target can ask for, in milliseconds; what it asks for beyond that is cut to it.
     pub max_retry_after_ms: i64,
+    /// How long a connector that its platform has locked out waits before it is tried again, in milliseconds. Costs no attempt.
+    pub locked_out_ms: i64,
     /// When a lane's target is left in peace.
     pub breaker: BreakerSettings,
     /// Deliveries to URLs.
@@ -108,6 +110,7 @@ impl Default for DeliverySettings {
             lease_ms: 60_000,
             poll_interval_ms: 1_000,
             max_retry_after_ms: 3_600_000,
+            locked_out_ms: 60_000,
             breaker: BreakerSettings::default(),
             http: HttpDelivery::default(),
             connectors: BackoffSettings::default(),

@@ -18,9 +18,9 @@ use crate::{
     },
 };
 
-/// Sends a delivery once, and returns what the plugin wants remembered of it. `longest_ms` is the wait of a connector that
+/// Sends a delivery once, and returns what the plugin wants remembered of it. `locked_out_ms` is the wait of a connector that
 /// is locked out.
-pub async fn send(destinations: &dyn Destinations, delivery: &Delivery, longest_ms: i64) -> (Sent, Vec<Effect>) {
+pub async fn send(destinations: &dyn Destinations, delivery: &Delivery, locked_out_ms: i64) -> (Sent, Vec<Effect>) {
     let (id, route) = match targets::split(&delivery.target) {
         Ok(parts) => parts,
         Err(reason) => return (dead("invalid_target", reason), Vec::new()),
@@ -38,7 +38,7 @@ pub async fn send(destinations: &dyn Destinations, delivery: &Delivery, longest_
             let detail = Some(receipt.detail).filter(|detail| detail != "null");
             (Sent::Delivered { platform_id: receipt.platform_id, detail }, effects)
         }
-        Ok(Attempt { outcome: Err(failure), effects }) => (failed(failure, longest_ms), effects),
+        Ok(Attempt { outcome: Err(failure), effects }) => (failed(failure, locked_out_ms), effects),
         Err(fault) => (no_answer(&id, &fault), Vec::new()),
     }
 }
@@ -63,14 +63,14 @@ fn receipt(kept: &Receipt) -> DeliveryReceipt {
     DeliveryReceipt { platform_id: kept.platform_id.clone(), detail }
 }
 
-fn failed(failure: Failure, longest_ms: i64) -> Sent {
+fn failed(failure: Failure, locked_out_ms: i64) -> Sent {
     let Failure { kind, code, reason: detail, retry_after_ms } = failure;
     match kind {
         FailureKind::Retryable => {
             Sent::Retry { code, detail, after_ms: retry_after_ms, counts: retry_after_ms.is_none() }
         }
         FailureKind::Unauthorized => {
-            let wait = retry_after_ms.unwrap_or(0).max(longest_ms);
+            let wait = retry_after_ms.unwrap_or(0).max(locked_out_ms);
             Sent::Retry { code, detail, after_ms: Some(wait), counts: false }
         }
         FailureKind::Unknown => Sent::Unknown { code, detail },

@@ -126,7 +126,7 @@ impl Dispatcher {
                 Ok(target) => (target.send(&self.ways, &delivery, self.clock.now_ms()).await, Vec::new()),
                 Err(reason) => (dead("invalid_target", reason), Vec::new()),
             },
-            _ => connector::send(&*self.ways.destinations, &delivery, self.settings.connectors.max_ms).await,
+            _ => connector::send(&*self.ways.destinations, &delivery, self.settings.locked_out_ms).await,
         };
         self.count(&delivery, &sent);
         let failed = matches!(sent, Sent::Retry { counts: true, .. }).then(|| self.settings.breaker.clone());

@@ -153,7 +153,7 @@ pub struct Prune {
     pub table: Pruned,
     /// What is old.
     pub before: Before,
-    /// For how long the writer may be held. Half of it is used: the flush wants its part.
+    /// For how long the writer may be held. A quarter of it is planned with: a busy machine and the flush want their parts.
     pub hold: Duration,
     /// Whose rows.
     pub keys: Vec<Value>,
@@ -191,7 +191,7 @@ async fn prune(command: &Prune, tx: &mut Tx<'_>) -> Result<Done, StoreError> {
         rows += delete(command, now, tx).await?;
         left = later;
         let elapsed = started.elapsed();
-        chunk = next_chunk(chunk, elapsed - begun, (command.hold / 2).saturating_sub(elapsed));
+        chunk = next_chunk(chunk, elapsed - begun, (command.hold / 4).saturating_sub(elapsed));
     }
     Ok(Done { rows, left: left.to_vec(), took: started.elapsed() })
 }

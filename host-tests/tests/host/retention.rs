@@ -13,7 +13,7 @@ const TOKEN: &str = "token-of-a-talkative-platform";
 async fn host(receiver: &Receiver, more: &str) -> (Host, Sender) {
     let settings = format!(
         "[retention]\npause_ms = 0\ninterval_ms = 50\n{more}\n[delivery]\npoll_interval_ms = 20\n\
-         [delivery.backoff]\ninitial_ms = 20\nmax_ms = 60\nmax_attempts = 1\n"
+         [delivery.http]\ninitial_ms = 20\nmax_ms = 60\nmax_attempts = 1\n"
     );
     let connectors = Http::named("orders").bearer(TOKEN).fast().reply_to(&[receiver.target("/in")]);
     let host = Host::builder().connectors(connectors).settings(&settings).start().await;

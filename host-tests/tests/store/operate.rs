@@ -62,7 +62,7 @@ async fn queued(store: &Store) -> i64 {
     store.read(query).await.unwrap().remove(0).take().unwrap()
 }
 
-pub async fn operators_change_deliveries(stores: Vec<Store>) {
+pub(super) async fn operators_change_deliveries(stores: Vec<Store>) {
     let (store, clock) = (&stores[0], &Clock::system());
     accept(store, event(clock, "s", "k", "x")).await.unwrap();
     assert_eq!(say(store, clock, "t").await, Err(Unsaid::UnknownSession));
