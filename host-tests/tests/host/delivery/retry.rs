@@ -159,7 +159,7 @@ async fn a_delivery_that_waits_says_why_and_until_when() {
         (delivery["last_error"].is_object()).then_some(delivery)
     })
     .await;
-    assert_eq!((&delivery["status"], &delivery["last_error"]["code"]), (&json!("retrying"), &json!("status")));
+    assert_eq!((&delivery["status"], &delivery["last_error"]["code"]), (&json!("pending"), &json!("status")));
     let now = host.get("/v1/status").await.expect(200).json["snapshot_at_ms"].as_i64().unwrap_or_default();
     let wait = delivery["next_attempt_at_ms"].as_i64().unwrap_or_default() - now;
     assert!((3_500_000..=3_600_000).contains(&wait), "{wait}");
