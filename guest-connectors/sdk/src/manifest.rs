@@ -28,6 +28,7 @@ pub struct Manifest {
     verification: Vec<Recipe>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ingress: Option<IngressSpec>,
+    #[serde(skip_serializing_if = "DeliverySpec::is_silent")]
     delivery: DeliverySpec,
 }
 

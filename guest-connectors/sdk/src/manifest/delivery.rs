@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 /// How outputs are sent.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(super) struct DeliverySpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) limit: Option<usize>,
@@ -14,8 +14,15 @@ pub(super) struct DeliverySpec {
     pub(super) unknown: Option<UnknownPolicy>,
 }
 
+impl DeliverySpec {
+    /// Whether all of it is left to the host.
+    pub(super) fn is_silent(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// What the length of a text is counted in.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LengthUnit {
     /// Bytes of UTF-8.
@@ -27,7 +34,7 @@ pub enum LengthUnit {
 }
 
 /// What follows when nobody knows whether a part arrived.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum UnknownPolicy {
     /// The part stays unknown, and what waits behind it goes on.
