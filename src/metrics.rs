@@ -93,7 +93,7 @@ impl Metrics {
             delivery_attempts: book.counters("delivery_attempts_total", "Attempts to deliver, by class.", "class")?,
             delivery_unknown: book.counter(
                 "delivery_unknown_total",
-                "Attempts to deliver whose end could not be recorded; they are repeated with the same key.",
+                "Attempts to deliver of which nobody knows whether they arrived, or whose end could not be recorded.",
             )?,
             pruned: book.counters("pruned_total", "Rows given up because of their age, by table.", "table")?,
             prune_seconds: book.histogram(
