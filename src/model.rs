@@ -11,3 +11,4 @@ pub mod output;
 pub mod run;
 pub mod secret;
 pub mod target;
+pub mod written;

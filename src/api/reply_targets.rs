@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{Api, sessions::not_found};
 use crate::{
     delivery::targets,
-    model::{happening::session_updated, ids::SessionId, target::ReplyTarget},
+    model::{happening::session_updated, ids::SessionId, target::ReplyTarget, written::written_targets},
     store::{
         StoreError,
         session_targets::{self, SessionTargets},
@@ -42,6 +42,7 @@ pub struct TargetsView {
 #[schema(as = NewReplyTargets)]
 pub struct TargetsBody {
     /// In order; the same target again is left out. At most 64.
+    #[schema(schema_with = written_targets)]
     reply_targets: Vec<ReplyTarget>,
 }
 

@@ -31,6 +31,7 @@ use crate::{
         ids::{ConnectorId, SessionId},
         run::RunRequest,
         target::ReplyTarget,
+        written::written_targets,
     },
     sessions::placement::Placement,
     telemetry::trace,
@@ -59,6 +60,7 @@ pub struct Submission {
     #[schema(value_type = Object)]
     metadata: Map<String, Value>,
     #[serde(default)]
+    #[schema(schema_with = written_targets)]
     reply_targets: Vec<ReplyTarget>,
     /// The same key makes one run. The same as the header.
     #[schema(max_length = 512)]
@@ -175,7 +177,7 @@ fn entry(api: &Api, session: &SessionId, key: Option<&str>, submission: Submissi
         reply_targets: submission.reply_targets,
     };
     let key = key.map(|key| Key { receipt: receipt_key(&format!("api/{session}"), key), fingerprint });
-    Ok(Entry { run: api.clock.run_id(), key, placement, request, assets })
+    Ok(Entry { run: api.clock.run_id(), key, placement, request, write_back: false, assets })
 }
 
 fn parts(content: String, items: Vec<InputItem>) -> Result<Vec<InputPart>, Problem> {

@@ -3,6 +3,8 @@
 //! Everything is decided before anything is written, so a refusal leaves no trace. Commands that wait together are
 //! decided in arrival order, each seeing what those before it will write.
 
+mod defaults;
+
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
@@ -25,7 +27,7 @@ use crate::{
         heads::{self, Line, Tail},
         key_values,
         receipts::{self, NewReceipt, Receipt, ReceiptKey},
-        runs, session_targets, sessions,
+        runs, sessions,
         writer::{Command, Tx},
     },
 };
@@ -59,6 +61,8 @@ pub struct Entry {
     pub placement: Placement,
     /// What the run is made from.
     pub request: RunRequest,
+    /// Whether the targets become the session's defaults when it is idle: a connector's event named them itself.
+    pub write_back: bool,
     /// Files that came along.
     pub assets: Vec<NewAsset>,
 }
@@ -245,12 +249,15 @@ impl Entry {
 /// New runs, each with how many runs of its session wait before it.
 type Written = HashMap<RunId, (Run, i64)>;
 
+/// A new event, its session, and the names that it gives to the session.
+type Fresh<'a> = (&'a Entry, &'a SessionId, &'a Vec<String>);
+
 /// Writes what was decided, a statement for each table.
 async fn write(batch: &[Accept], decisions: &[Decision], tx: &mut Tx<'_>) -> Result<Written, StoreError> {
     let Some(now_ms) = batch.first().map(|command| command.now_ms) else { return Ok(Written::new()) };
     let accepted =
         || batch.iter().zip(decisions).filter_map(|(command, decision)| Some((command, decision.as_ref().ok()?)));
-    let fresh: Vec<(&Entry, &SessionId, &Vec<String>)> = accepted()
+    let fresh: Vec<Fresh<'_>> = accepted()
         .flat_map(|(command, fates)| command.entries.iter().zip(fates))
         .filter_map(|(entry, fate)| match fate {
             Fate::Fresh { session, newly_bound } => Some((entry, session, newly_bound)),
@@ -261,7 +268,7 @@ async fn write(batch: &[Accept], decisions: &[Decision], tx: &mut Tx<'_>) -> Res
         assets::insert(tx, asset, now_ms).await?;
     }
     let tails = heads::extend(tx, Line::Sessions, &per_session(&fresh), now_ms).await?;
-    let defaults = default_targets(tx, &fresh).await?;
+    let defaults = defaults::settle(tx, &fresh, &tails, now_ms).await?;
     let written = insert_runs(tx, &fresh, (&tails, &defaults), now_ms).await?;
     let receipts: Vec<NewReceipt> = fresh
         .iter()
@@ -291,7 +298,7 @@ async fn write(batch: &[Accept], decisions: &[Decision], tx: &mut Tx<'_>) -> Res
     Ok(written)
 }
 
-fn per_session<'a>(fresh: &[(&Entry, &'a SessionId, &Vec<String>)]) -> Vec<(&'a str, i64)> {
+fn per_session<'a>(fresh: &[Fresh<'a>]) -> Vec<(&'a str, i64)> {
     let mut counts: HashMap<&str, i64> = HashMap::new();
     fresh.iter().for_each(|(_, session, _)| *counts.entry(session.as_str()).or_default() += 1);
     let mut counts: Vec<_> = counts.into_iter().collect();
@@ -300,19 +307,9 @@ fn per_session<'a>(fresh: &[(&Entry, &'a SessionId, &Vec<String>)]) -> Vec<(&'a 
     counts
 }
 
-/// Where answers go that neither event nor connector sends anywhere, by session.
-async fn default_targets(
-    tx: &mut Tx<'_>,
-    fresh: &[(&Entry, &SessionId, &Vec<String>)],
-) -> Result<HashMap<SessionId, Vec<ReplyTarget>>, StoreError> {
-    let silent = fresh.iter().filter(|(entry, ..)| entry.request.reply_targets.is_empty());
-    let sessions: HashSet<&SessionId> = silent.map(|(_, session, _)| *session).collect();
-    session_targets::find(tx, &Vec::from_iter(sessions)).await
-}
-
 async fn insert_runs(
     tx: &mut Tx<'_>,
-    fresh: &[(&Entry, &SessionId, &Vec<String>)],
+    fresh: &[Fresh<'_>],
     (tails, defaults): (&HashMap<String, Tail>, &HashMap<SessionId, Vec<ReplyTarget>>),
     now_ms: i64,
 ) -> Result<Written, StoreError> {

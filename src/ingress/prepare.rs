@@ -60,6 +60,7 @@ pub fn prepare(rules: &Rules, event: Event, clock: &Clock) -> Result<Entry, Faul
     }
     add_event_facts(&mut metadata, event.occurred_at_ms, event.intent, event.relation);
     let own = event.reply_route.as_deref().map(|route| own_target(rules, route)).transpose()?;
+    let write_back = !event.reply_targets.is_empty();
     let reply_targets = match own {
         _ if !event.reply_targets.is_empty() => event.reply_targets,
         Some(own) => routed_targets(rules, own),
@@ -73,7 +74,7 @@ pub fn prepare(rules: &Rules, event: Event, clock: &Clock) -> Result<Entry, Faul
         metadata: to_raw_value(&metadata).map_err(|error| Fault::Host(error.into()))?,
         reply_targets,
     };
-    Ok(Entry { run: clock.run_id(), key, placement, request, assets })
+    Ok(Entry { run: clock.run_id(), key, placement, request, write_back, assets })
 }
 
 /// Where answers to an event with a route go: along it, then to the targets beside it. Where neither is wanted, as if it had

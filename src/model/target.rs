@@ -1,12 +1,12 @@
 //! Where outputs go.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
-/// A reply target as the contract writes it (section 7): a plugin and an address in that plugin's form.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+/// A reply target as the contract writes it (section 7): a plugin and an address in that plugin's form. It is read from any
+/// form in [`super::written`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, ToSchema)]
 pub struct ReplyTarget {
     /// The plugin that delivers; `http` is built in.
     pub plugin: String,

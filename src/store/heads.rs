@@ -44,6 +44,8 @@ pub struct Tail {
     pub last_seq: i64,
     /// Items that wait, the added ones included.
     pub queued: i64,
+    /// Whether nothing waited and nothing was leased before.
+    pub was_idle: bool,
 }
 
 /// A lease to take.
@@ -107,12 +109,16 @@ pub async fn grow(
                 query = query.bind(owner.unwrap_or_default());
             }
         }
+        let counts: HashMap<&str, i64> = chunk.iter().map(|added| (added.id, added.count)).collect();
         for mut row in tx.fetch(query).await? {
             let (id, state): (String, i64) = (row.take()?, row.take()?);
             if state == 0 {
                 idle.push(id.clone());
             }
-            tails.insert(id, Tail { last_seq: row.take()?, queued: row.take()? });
+            let (last_seq, queued): (i64, i64) = (row.take()?, row.take()?);
+            // A head that was just made is ready, and has no more than what was added.
+            let was_idle = state == 0 || (state == 1 && counts.get(id.as_str()) == Some(&queued));
+            tails.insert(id, Tail { last_seq, queued, was_idle });
         }
     }
     make_ready(tx, line, &idle, now_ms).await?;

@@ -14,7 +14,13 @@ const DETAIL_CHARS: usize = 300;
 pub fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-        let pointer = pointer(error.path());
+        let mut pointer = pointer(error.path());
+        // A type that reads all of its members first names the wrong one and not its place.
+        if let Some((field, _)) = unknown(&error.inner().to_string(), "unknown field `")
+            && !matches!(error.path().iter().next_back(), Some(Segment::Map { key }) if key == field)
+        {
+            pointer.push_str(&format!("/{}", escaped(field)));
+        }
         refusal(pointer, error.inner())
     })?;
     deserializer.end().map_err(|error| refusal(String::new(), &error))?;
@@ -36,8 +42,8 @@ fn refusal(pointer: String, error: &serde_json::Error) -> Problem {
 
 /// serde names what it knows after ``, expected``; the nearest of these is what was meant.
 fn explained(message: &str) -> String {
-    let unknown = ["unknown field `", "unknown variant `"].iter().find_map(|start| message.strip_prefix(start));
-    let Some((written, known)) = unknown.and_then(|rest| rest.rsplit_once("`, expected ")) else {
+    let found = ["unknown field `", "unknown variant `"].iter().find_map(|start| unknown(message, start));
+    let Some((written, known)) = found else {
         return message.to_owned();
     };
     let names: Vec<&str> = known.split('`').skip(1).step_by(2).collect();
@@ -54,7 +60,7 @@ fn pointer(path: &Path) -> String {
     for segment in path {
         let segment = match segment {
             Segment::Seq { index } => index.to_string(),
-            Segment::Map { key } => key.replace('~', "~0").replace('/', "~1"),
+            Segment::Map { key } => escaped(key),
             Segment::Enum { variant } => variant.clone(),
             Segment::Unknown => continue,
         };
@@ -62,6 +68,15 @@ fn pointer(path: &Path) -> String {
         pointer.push_str(&segment);
     }
     pointer
+}
+
+fn escaped(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}
+
+/// What was written, and what is known.
+fn unknown<'m>(message: &'m str, start: &str) -> Option<(&'m str, &'m str)> {
+    message.strip_prefix(start)?.rsplit_once("`, expected ")
 }
 
 /// Masked first: half of a secret would not be found again.

@@ -3,6 +3,7 @@
 mod breaker;
 mod broken;
 mod connector;
+mod defaults;
 mod guard;
 mod operate;
 mod order;

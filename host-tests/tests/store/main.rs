@@ -113,7 +113,14 @@ fn event(clock: &Clock, session: &str, key: &str, payload: &str) -> Accept {
         reply_targets: vec![target("https://one.example/"), target("https://two.example/")],
     };
     let key = Some(Key { receipt: short, fingerprint });
-    let entry = Entry { run: clock.run_id(), key, placement: placement.creating(true), request, assets: Vec::new() };
+    let entry = Entry {
+        run: clock.run_id(),
+        key,
+        placement: placement.creating(true),
+        request,
+        write_back: false,
+        assets: Vec::new(),
+    };
     Accept {
         source: connector.to_string(),
         entries: vec![entry],

@@ -72,7 +72,7 @@ async fn end_run(store: &Store, clock: &Clock, outputs: u64, targets: Vec<ReplyT
         reply_targets: targets,
     };
     let placement = Placement::new(&connector, &session, Vec::new())?.creating(true);
-    let entry = Entry { run: clock.run_id(), key: None, placement, request, assets: Vec::new() };
+    let entry = Entry { run: clock.run_id(), key: None, placement, request, write_back: false, assets: Vec::new() };
     let accept = Accept {
         source: API.to_owned(),
         entries: vec![entry],
