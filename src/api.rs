@@ -111,6 +111,7 @@ fn control() -> OpenApiRouter<Api> {
         .routes(routes!(runs::list))
         .routes(routes!(work::claim))
         .routes(routes!(runs::get))
+        .routes(routes!(runs::cancel))
         .routes(routes!(stream::of_run))
         .routes(routes!(work::heartbeat))
         .routes(routes!(work::outputs))

@@ -30,7 +30,7 @@ pub enum ExecutorKind {
 /// Performs runs inside the daemon.
 #[async_trait]
 pub trait Executor: Send + Sync + 'static {
-    /// Answers one run. Called once for each claim, many at a time; the lease is renewed meanwhile. When it is lost the
-    /// future is dropped, and the run goes to somebody else.
+    /// Answers one run. Called once for each claim, many at a time; the lease is renewed meanwhile. When it is lost,
+    /// or somebody cancels the run, the future is dropped where it stands.
     async fn perform(&self, run: &Run) -> Result<Vec<Output>, RunError>;
 }

@@ -1,8 +1,10 @@
 //! Stage 3: one active run per session, the others in arrival order.
 //!
 //! A worker leases a session and gets its oldest run ([`claim`], transaction 2). The lease is fenced: its epoch only
-//! grows, and every later write names it. A lease that ends without an answer gives the run back ([`rescue`]).
+//! grows, and every later write names it. A lease that ends without an answer gives the run back ([`rescue`]). Whoever
+//! asks for the end of a run ([`cancel`]) is heeded by all of them.
 
+pub mod cancel;
 pub mod claim;
 pub mod hold;
 pub mod rescue;

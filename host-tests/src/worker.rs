@@ -91,6 +91,11 @@ impl Worker {
         self.tell(claimed, "fail", json!({ "code": code, "reason": "the test says so", "retry": retry })).await
     }
 
+    /// Asks for the end of a run, as an operator does.
+    pub async fn cancel(&self, run: &str) -> Answer {
+        self.client.post(&format!("/v1/runs/{run}/cancel"), &Value::Null).await
+    }
+
     async fn tell(&self, claimed: &Claimed, verb: &str, mut body: Value) -> Answer {
         body["epoch"] = claimed.epoch.into();
         self.client.post(&format!("/v1/runs/{}/{verb}", claimed.run), &body).await

@@ -1,6 +1,6 @@
-//! `/v1/runs`: list and look at one.
+//! `/v1/runs`: list, look at one, cancel it.
 
-use axum::{Json, extract::State};
+use axum::{Json, extract::State, http::StatusCode};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
@@ -13,6 +13,7 @@ use crate::{
         ids::{RunId, SessionId},
         run::RunStatus,
     },
+    queue::cancel::{Cancel, Cancelled},
     store::runs::{self, RunFilter},
     wire::{extract, problem::Problem, view::RunView},
 };
@@ -97,6 +98,43 @@ pub async fn list(
 pub async fn get(State(api): State<Api>, extract::Path(id): extract::Path<String>) -> Result<Json<RunView>, Problem> {
     let run = runs::get(&api.store, parse(&id)?).await?.ok_or_else(|| not_found(&id))?;
     Ok(Json(RunView::load(&api.store, run).await?))
+}
+
+/// Cancels a run: one that waits at once, one that a worker holds as soon as the worker knows or its lease is over.
+#[utoipa::path(
+    post,
+    path = "/v1/runs/{id}/cancel",
+    operation_id = "cancel_run",
+    tag = "runs",
+    params(("id" = String, Path, description = "The run's id")),
+    responses(
+        (status = 200, description = "The run, cancelled now or before", body = RunView),
+        (status = 202, description = "The run; whoever performs it is told", body = RunView),
+        (status = 404, description = "run_not_found"),
+        (status = 409, description = "run_ended"),
+    )
+)]
+pub async fn cancel(
+    State(api): State<Api>,
+    extract::Path(id): extract::Path<String>,
+) -> Result<(StatusCode, Json<RunView>), Problem> {
+    let run = parse(&id)?;
+    let mut cancelled = Cancelled::Moved;
+    while cancelled == Cancelled::Moved {
+        cancelled = api.store.write(Cancel { run, now_ms: api.clock.now_ms() }).await?;
+    }
+    let status = match cancelled {
+        Cancelled::AtOnce | Cancelled::Ended(RunStatus::Cancelled) => StatusCode::OK,
+        Cancelled::Asked | Cancelled::Moved => StatusCode::ACCEPTED,
+        Cancelled::Ended(status) => {
+            let status = if status == RunStatus::Failed { "failed" } else { "completed" };
+            let detail = format!("`{id}` has {status} already: there is nothing left to cancel");
+            return Err(Problem::conflict("runs", "run_ended", detail));
+        }
+        Cancelled::Missing => return Err(not_found(&id)),
+    };
+    let run = runs::get(&api.store, run).await?.ok_or_else(|| not_found(&id))?;
+    Ok((status, Json(RunView::load(&api.store, run).await?)))
 }
 
 pub(super) fn parse(id: &str) -> Result<RunId, Problem> {

@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     executor::ExecutorKind,
+    metrics::label::RunOutcome,
     model::{
         ids::RunId,
         output::Output,
@@ -162,6 +163,8 @@ pub struct HeartbeatBody {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Kept {
     expires_at_ms: i64,
+    /// Somebody asked for the end of the run: stop the work, then call `finish` or `fail`. It ends as cancelled.
+    cancelled: bool,
 }
 
 /// Moves the end of the lease.
@@ -186,7 +189,8 @@ pub async fn heartbeat(
     let fence = fence(&api, &id, body.epoch).await?;
     let until_ms = api.clock.now_ms() + lease_ms(&api, body.lease_ms)?;
     match api.store.write(Heartbeat { fence, until_ms }).await? {
-        Held::Until(expires_at_ms) => Ok(Json(Kept { expires_at_ms })),
+        Held::Until(expires_at_ms) => Ok(Json(Kept { expires_at_ms, cancelled: false })),
+        Held::Cancelled(expires_at_ms) => Ok(Json(Kept { expires_at_ms, cancelled: true })),
         Held::Lost => Err(lost(&api, &id, body.epoch)),
     }
 }
@@ -216,7 +220,7 @@ pub struct Stored {
     responses(
         (status = 200, description = "They are stored", body = Stored),
         (status = 404, description = "run_not_found"),
-        (status = 409, description = "lease_lost, too_many_outputs"),
+        (status = 409, description = "lease_lost, run_cancelled, too_many_outputs"),
     )
 )]
 pub async fn outputs(
@@ -228,6 +232,10 @@ pub async fn outputs(
     match api.store.write(Append { fence, outputs: body.outputs, now_ms: api.clock.now_ms() }).await? {
         Appended::Total(total) => Ok(Json(Stored { outputs: total })),
         Appended::Lost => Err(lost(&api, &id, body.epoch)),
+        Appended::Cancelled => {
+            let detail = format!("somebody cancelled `{id}`: stop the work, then call `finish` or `fail`");
+            Err(Problem::conflict("runs", "run_cancelled", detail))
+        }
         Appended::TooMany => Err(too_many()),
     }
 }
@@ -241,7 +249,8 @@ pub struct FinishBody {
     outputs: Vec<Output>,
 }
 
-/// Completes the run. The same call again changes nothing and answers the same.
+/// Completes the run; one that somebody cancelled ends as cancelled, without these outputs. The same call again changes
+/// nothing and answers the same.
 #[utoipa::path(
     post,
     path = "/v1/runs/{id}/finish",
@@ -250,7 +259,7 @@ pub struct FinishBody {
     params(("id" = String, Path, description = "The run's id")),
     request_body = FinishBody,
     responses(
-        (status = 200, description = "The run, completed", body = RunView),
+        (status = 200, description = "The run, completed or cancelled", body = RunView),
         (status = 404, description = "run_not_found"),
         (status = 409, description = "lease_lost, too_many_outputs"),
     )
@@ -278,7 +287,8 @@ pub struct FailBody {
     retry: bool,
 }
 
-/// Fails the run, or puts it back to the front of its session. The last attempt that the settings allow always fails.
+/// Fails the run, or puts it back to the front of its session. The last attempt that the settings allow always fails,
+/// and a run that somebody cancelled ends as cancelled.
 #[utoipa::path(
     post,
     path = "/v1/runs/{id}/fail",
@@ -287,7 +297,7 @@ pub struct FailBody {
     params(("id" = String, Path, description = "The run's id")),
     request_body = FailBody,
     responses(
-        (status = 200, description = "The run, failed or queued again", body = RunView),
+        (status = 200, description = "The run, failed, cancelled or queued again", body = RunView),
         (status = 404, description = "run_not_found"),
         (status = 409, description = "lease_lost"),
     )
@@ -312,18 +322,18 @@ async fn end(api: &Api, id: &str, epoch: i64, end: End) -> Result<Json<RunView>,
     let (fence, outcome) = (Fence { run: before.id, epoch }, end.outcome());
     let desk = Desk { clock: api.clock.clone(), destinations: Arc::clone(&api.connectors) as _ };
     let finish = api.store.write(Finish { fence, end, desk });
-    match finish.instrument(trace::finish(before.id)).await? {
-        Finished::Done(run) => {
-            // The same call again changes nothing.
-            if before.status == RunStatus::Running {
-                api.store.metrics().runs.add(outcome);
-            }
-            let run = runs::get(&api.store, run).await?.ok_or_else(|| not_found(id))?;
-            Ok(Json(RunView::load(&api.store, run).await?))
-        }
-        Finished::Lost => Err(lost(api, id, epoch)),
-        Finished::TooMany => Err(too_many()),
+    let (run, outcome) = match finish.instrument(trace::finish(before.id)).await? {
+        Finished::Done(run) => (run, outcome),
+        Finished::Cancelled(run) => (run, RunOutcome::Cancelled),
+        Finished::Lost => return Err(lost(api, id, epoch)),
+        Finished::TooMany => return Err(too_many()),
+    };
+    // The same call again changes nothing.
+    if before.status == RunStatus::Running {
+        api.store.metrics().runs.add(outcome);
     }
+    let run = runs::get(&api.store, run).await?.ok_or_else(|| not_found(id))?;
+    Ok(Json(RunView::load(&api.store, run).await?))
 }
 
 /// A fence for a run that exists; whether it still holds is for the transaction to say.

@@ -48,7 +48,7 @@ pub enum RemoteCommand {
     /// Sessions, their reply targets, and submissions to them.
     #[command(after_help = EXIT_CODES)]
     Sessions(Remote<sessions::SessionsCommand>),
-    /// Runs: list, look, wait for the end.
+    /// Runs: list, look, cancel, wait for the end.
     #[command(after_help = EXIT_CODES)]
     Runs(Remote<runs::RunsCommand>),
     /// Deliveries and dead letters: look, replay, decide, withdraw.

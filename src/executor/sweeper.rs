@@ -36,15 +36,17 @@ pub async fn run(
         if rescued.seen < SWEEP_LIMIT {
             former = None;
         }
-        if rescued.requeued + rescued.failed > 0 {
-            let (requeued, failed) = (rescued.requeued, rescued.failed);
-            store.metrics().leases_lost.inc_by((requeued + failed) as u64);
+        let (requeued, failed, cancelled) = (rescued.requeued, rescued.failed, rescued.cancelled);
+        if requeued + failed + cancelled > 0 {
+            store.metrics().leases_lost.inc_by((requeued + failed + cancelled) as u64);
+            store.metrics().runs.add_many(RunOutcome::Cancelled, cancelled as u64);
             store.metrics().runs.add_many(RunOutcome::Requeued, requeued as u64);
             store.metrics().runs.add_many(RunOutcome::Failed, failed as u64);
             tracing::warn!(
                 requeued,
                 failed,
-                "leases ended without an answer: {requeued} runs wait again, {failed} failed"
+                cancelled,
+                "leases ended without an answer: {requeued} runs wait again, {failed} failed, {cancelled} are cancelled"
             );
         }
     }

@@ -2,11 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use super::Executor;
 use crate::{
+    metrics::label::RunOutcome,
     model::run::Run,
     outputs::{
         address::Desk,
@@ -32,6 +34,14 @@ pub struct Worker {
     settings: QueueSettings,
     owner: String,
     executor: Arc<dyn Executor>,
+}
+
+/// Why an attempt does not go on.
+enum Stop {
+    /// The run belongs to somebody else now.
+    Lost,
+    /// Somebody asked for its end.
+    Cancelled,
 }
 
 impl Worker {
@@ -68,6 +78,8 @@ impl Worker {
 
     async fn perform_some(self: &Arc<Self>, places: &Places) -> Result<usize, StoreError> {
         let free = places.take_free().await;
+        // From before the claim, so that no later wish to end one of its runs is missed.
+        let cancels = self.store.wakes().cancels.subscribe();
         let claim = Claim {
             owner: self.owner.clone(),
             limit: i64::try_from(free.len()).unwrap_or(i64::MAX),
@@ -79,21 +91,24 @@ impl Worker {
         for (ClaimedRun { run, .. }, place) in claimed.into_iter().zip(free) {
             claim::count_start(&self.store, &run);
             let span = trace::execute(run.id);
-            places.spawn(place, Arc::clone(self).attempt(run).instrument(span));
+            places.spawn(place, Arc::clone(self).attempt(run, cancels.clone()).instrument(span));
         }
         Ok(count)
     }
 
-    async fn attempt(self: Arc<Self>, run: Run) {
+    async fn attempt(self: Arc<Self>, run: Run, cancels: watch::Receiver<u64>) {
         let fence = Fence { run: run.id, epoch: run.epoch };
         let end = tokio::select! {
             answer = self.executor.perform(&run) => match answer {
                 Ok(outputs) => End::Completed(outputs),
                 Err(error) => End::Failed(error),
             },
-            () = self.hold(fence) => {
-                tracing::warn!(run = %run.id, "run {} lost its lease; its attempt was dropped", run.id);
-                return;
+            stopped = self.hold(fence, cancels) => match stopped {
+                Stop::Cancelled => End::Stopped,
+                Stop::Lost => {
+                    tracing::warn!(run = %run.id, "run {} lost its lease; its attempt was dropped", run.id);
+                    return;
+                }
             }
         };
         let outcome = end.outcome();
@@ -102,6 +117,10 @@ impl Worker {
             Ok(Finished::Done(_)) => {
                 self.store.metrics().runs.add(outcome);
                 tracing::debug!(run = %run.id, ?outcome, "run {} ended", run.id);
+            }
+            Ok(Finished::Cancelled(_)) => {
+                self.store.metrics().runs.add(RunOutcome::Cancelled);
+                tracing::info!(run = %run.id, "run {} was cancelled", run.id);
             }
             Ok(Finished::Lost) => {
                 self.store.metrics().fenced_writes.inc();
@@ -114,14 +133,19 @@ impl Worker {
         }
     }
 
-    /// Renews the lease for as long as the run goes on; returns when it was lost.
-    async fn hold(&self, fence: Fence) {
+    /// Renews the lease for as long as the run goes on; returns when it was lost, or somebody asked for the run's end.
+    async fn hold(&self, fence: Fence, mut cancels: watch::Receiver<u64>) -> Stop {
         let beat = Duration::from_millis(u64::try_from(self.settings.default_lease_ms / 6).unwrap_or(1).max(1));
         loop {
-            tokio::time::sleep(beat).await;
+            tokio::select! {
+                () = tokio::time::sleep(beat) => {}
+                Ok(()) = cancels.changed() => {}
+            }
             let until_ms = self.desk.clock.now_ms() + self.settings.default_lease_ms;
-            if let Ok(Held::Lost) = self.store.write(Heartbeat { fence, until_ms }).await {
-                return;
+            match self.store.write(Heartbeat { fence, until_ms }).await {
+                Ok(Held::Lost) => return Stop::Lost,
+                Ok(Held::Cancelled(_)) => return Stop::Cancelled,
+                Ok(Held::Until(_)) | Err(_) => {}
             }
         }
     }

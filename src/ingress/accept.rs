@@ -346,6 +346,7 @@ fn new_run(entry: &Entry, session: &SessionId, seq: i64, now_ms: i64) -> Run {
         finished_ms: None,
         error: None,
         body_pruned: false,
+        cancel_ms: None,
     }
 }
 

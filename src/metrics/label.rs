@@ -51,6 +51,8 @@ label! {
         Failed = "failed",
         /// Without an answer; the run waits again.
         Requeued = "requeued",
+        /// Somebody had asked for its end.
+        Cancelled = "cancelled",
     }
 }
 

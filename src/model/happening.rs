@@ -109,6 +109,8 @@ pub enum RunChange {
     Completed(i64),
     /// It ended without.
     Failed(RunError),
+    /// Somebody asked for its end while a worker held it.
+    CancelRequested,
     /// It was withdrawn.
     Cancelled,
     /// Its worker gave it back or is gone: it waits again.
@@ -122,6 +124,7 @@ pub fn run_updated(run: &Run, change: RunChange) -> Happening {
         RunChange::Started => (RunStatus::Running, "started"),
         RunChange::Completed(_) => (RunStatus::Completed, "completed"),
         RunChange::Failed(_) => (RunStatus::Failed, "failed"),
+        RunChange::CancelRequested => (RunStatus::Running, "cancel_requested"),
         RunChange::Cancelled => (RunStatus::Cancelled, "cancelled"),
         RunChange::Requeued => (RunStatus::Queued, "requeued"),
     };

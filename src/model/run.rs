@@ -65,6 +65,8 @@ pub struct Run {
     pub error: Option<RunError>,
     /// Whether input and metadata were given up because of their age.
     pub body_pruned: bool,
+    /// When somebody asked for its end while a worker held it.
+    pub cancel_ms: Option<i64>,
 }
 
 /// What a run was made from: the durable part of an event or of an API submission.

@@ -34,6 +34,8 @@ pub enum Appended {
     Total(i64),
     /// The lease was lost; nothing was stored.
     Lost,
+    /// Somebody asked for the end of the run; nothing was stored.
+    Cancelled,
     /// The attempt has said too much; nothing was stored.
     TooMany,
 }
@@ -55,6 +57,9 @@ async fn append_one(append: &Append, tx: &mut Tx<'_>) -> Result<Appended, StoreE
     let Some(run) = runs::find(tx, append.fence.run).await?.filter(held) else {
         return Ok(Appended::Lost);
     };
+    if run.cancel_ms.is_some() {
+        return Ok(Appended::Cancelled);
+    }
     let said = outputs::count(tx, append.fence).await?;
     let total = said + i64::try_from(append.outputs.len()).unwrap_or(i64::MAX - MAX_OUTPUTS);
     if total > MAX_OUTPUTS {

@@ -41,6 +41,8 @@ pub enum End {
     Failed(RunError),
     /// Without an answer this time: it goes back to the front of its session.
     Retry,
+    /// Its work was stopped because somebody asked for its end. Every other end becomes this one then.
+    Stopped,
 }
 
 impl End {
@@ -50,6 +52,7 @@ impl End {
             Self::Completed(_) => RunOutcome::Completed,
             Self::Failed(_) => RunOutcome::Failed,
             Self::Retry => RunOutcome::Requeued,
+            Self::Stopped => RunOutcome::Cancelled,
         }
     }
 }
@@ -59,6 +62,8 @@ impl End {
 pub enum Finished {
     /// Done, or done before under the same epoch.
     Done(RunId),
+    /// Somebody had asked for its end: it is cancelled, and what it said is not delivered.
+    Cancelled(RunId),
     /// The lease was lost; nothing was written.
     Lost,
     /// It said more than a run may; nothing was written.
@@ -82,6 +87,13 @@ async fn finish_one(finish: &Finish, tx: &mut Tx<'_>) -> Result<Finished, StoreE
         return Ok(Finished::Lost);
     };
     match (run.status, &finish.end) {
+        (RunStatus::Running, _) if run.cancel_ms.is_some() => {
+            let now_ms = finish.desk.clock.now_ms();
+            runs::end(tx, finish.fence, RunStatus::Cancelled, None, now_ms).await?;
+            tx.record(run_updated(&run, RunChange::Cancelled));
+            move_on(tx, &run, now_ms).await?;
+            Ok(Finished::Cancelled(run.id))
+        }
         (RunStatus::Running, End::Completed(said)) => complete(finish, &run, said, tx).await,
         (RunStatus::Running, End::Failed(error)) => {
             runs::end(tx, finish.fence, RunStatus::Failed, Some(error), finish.desk.clock.now_ms()).await?;
@@ -98,6 +110,7 @@ async fn finish_one(finish: &Finish, tx: &mut Tx<'_>) -> Result<Finished, StoreE
         }
         // The answer to an earlier call was lost on its way: the same call again changes nothing.
         (RunStatus::Completed, End::Completed(_)) | (RunStatus::Failed, End::Failed(_)) => Ok(Finished::Done(run.id)),
+        (RunStatus::Cancelled, _) => Ok(Finished::Cancelled(run.id)),
         _ => Ok(Finished::Lost),
     }
 }

@@ -1,7 +1,7 @@
 //! Keeping a lease while the work goes on.
 
 use crate::{
-    model::ids::SessionId,
+    model::run::Run,
     store::{
         StoreError,
         heads::{self, Claimed, Line},
@@ -24,6 +24,8 @@ pub struct Heartbeat {
 pub enum Held {
     /// It is, until then.
     Until(i64),
+    /// It is, until then, but somebody asked for the end of the run.
+    Cancelled(i64),
     /// It was lost: the run has ended, or belongs to somebody else.
     Lost,
 }
@@ -34,20 +36,23 @@ impl Command for Heartbeat {
     async fn apply(batch: &[Self], tx: &mut Tx<'_>) -> Result<Vec<Held>, StoreError> {
         let mut replies = Vec::with_capacity(batch.len());
         for beat in batch {
-            let Some(session) = session_of(tx, beat.fence).await? else {
+            let Some(run) = active(tx, beat.fence).await? else {
                 replies.push(Held::Lost);
                 continue;
             };
-            let head = Claimed { id: session.as_str().to_owned(), epoch: beat.fence.epoch };
+            let head = Claimed { id: run.session.as_str().to_owned(), epoch: beat.fence.epoch };
             let held = heads::renew(tx, Line::Sessions, &head, beat.until_ms).await?;
-            replies.push(if held { Held::Until(beat.until_ms) } else { Held::Lost });
+            replies.push(match (held, run.cancel_ms) {
+                (false, _) => Held::Lost,
+                (true, None) => Held::Until(beat.until_ms),
+                (true, Some(_)) => Held::Cancelled(beat.until_ms),
+            });
         }
         Ok(replies)
     }
 }
 
-/// The session of a run that is active under this fence.
-async fn session_of(tx: &mut Tx<'_>, fence: Fence) -> Result<Option<SessionId>, StoreError> {
-    let run = runs::find(tx, fence.run).await?;
-    Ok(run.filter(|run| run.epoch == fence.epoch).map(|run| run.session))
+/// The run that was claimed under this fence.
+async fn active(tx: &mut Tx<'_>, fence: Fence) -> Result<Option<Run>, StoreError> {
+    Ok(runs::find(tx, fence.run).await?.filter(|run| run.epoch == fence.epoch))
 }

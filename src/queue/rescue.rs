@@ -36,6 +36,8 @@ pub struct Rescued {
     pub requeued: usize,
     /// Runs that had their last attempt.
     pub failed: usize,
+    /// Runs whose end somebody had asked for.
+    pub cancelled: usize,
 }
 
 impl Command for Rescue {
@@ -56,6 +58,10 @@ async fn sweep(rescue: &Rescue, tx: &mut Tx<'_>) -> Result<Rescued, StoreError> 
     for head in heads::abandoned(tx, Line::Sessions, rescue.now_ms, SWEEP_LIMIT as i64, former).await? {
         rescued.seen += 1;
         match runs::active(tx, &head.id).await? {
+            Some(run) if run.cancel_ms.is_some() => {
+                cancel(tx, &head, &run, rescue).await?;
+                rescued.cancelled += 1;
+            }
             Some(run) if run.attempt >= rescue.max_attempts => {
                 give_up(tx, &head, &run, rescue).await?;
                 rescued.failed += 1;
@@ -73,6 +79,14 @@ async fn sweep(rescue: &Rescue, tx: &mut Tx<'_>) -> Result<Rescued, StoreError> 
         tx.wake_runs();
     }
     Ok(rescued)
+}
+
+async fn cancel(tx: &mut Tx<'_>, head: &Claimed, run: &Run, rescue: &Rescue) -> Result<(), StoreError> {
+    let fence = Fence { run: run.id, epoch: run.epoch };
+    runs::end(tx, fence, RunStatus::Cancelled, None, rescue.now_ms).await?;
+    tx.record(run_updated(run, RunChange::Cancelled));
+    heads::release(tx, Line::Sessions, head, rescue.now_ms).await?;
+    Ok(())
 }
 
 async fn give_up(tx: &mut Tx<'_>, head: &Claimed, run: &Run, rescue: &Rescue) -> Result<(), StoreError> {

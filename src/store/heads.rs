@@ -174,6 +174,23 @@ pub async fn release(tx: &mut Tx<'_>, line: Line, head: &Claimed, now_ms: i64) -
     Ok(changed == 1)
 }
 
+/// Takes an item that waits out of a session's line: a ready session with nothing else is idle then.
+pub async fn withdraw(tx: &mut Tx<'_>, session: &str, now_ms: i64) -> Result<(), StoreError> {
+    let query = Query::new(
+        "UPDATE sessions SET state = CASE WHEN state = 1 AND queued = 1 THEN 0 ELSE state END, queued = queued - 1, \
+         updated_ms = ? WHERE id = ?",
+    );
+    tx.execute(query.bind(now_ms).bind(session)).await?;
+    Ok(())
+}
+
+/// Locks a session for the rest of the transaction.
+pub async fn lock(tx: &mut Tx<'_>, session: &str, now_ms: i64) -> Result<(), StoreError> {
+    let query = Query::new("UPDATE sessions SET updated_ms = ? WHERE id = ?");
+    tx.execute(query.bind(now_ms).bind(session)).await?;
+    Ok(())
+}
+
 /// Puts a leased head's item back to the front: the head is ready again at `ready_ms`, at a new fence. False when the
 /// lease was lost.
 pub async fn put_back(

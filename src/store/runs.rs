@@ -14,7 +14,7 @@ use crate::model::{
 };
 
 const COLUMNS: &str = "id, session_id, seq, status, epoch, attempt, source_plugin, source_kind, actor, input, metadata, \
-                       reply_targets, submitted_ms, started_ms, finished_ms, error_code, error_detail, body_pruned";
+                       reply_targets, submitted_ms, started_ms, finished_ms, error_code, error_detail, body_pruned, cancel_ms";
 
 /// A run's fence: only the holder of this lease may change it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,6 +103,18 @@ pub async fn complete(tx: &mut Tx<'_>, id: RunId, now_ms: i64) -> Result<(), Sto
     Ok(())
 }
 
+/// Ends a run that waits as cancelled. False when it does not wait any more.
+pub async fn withdraw(tx: &mut Tx<'_>, id: RunId, now_ms: i64) -> Result<bool, StoreError> {
+    let query = Query::new("UPDATE runs SET status = ?, finished_ms = ? WHERE id = ? AND status = 0");
+    Ok(tx.execute(query.bind(RunStatus::Cancelled as i64).bind(now_ms).bind(id)).await? == 1)
+}
+
+/// Notes that an active run shall end. False when it was asked for before, or the run is not active.
+pub async fn ask_to_end(tx: &mut Tx<'_>, id: RunId, now_ms: i64) -> Result<bool, StoreError> {
+    let query = Query::new("UPDATE runs SET cancel_ms = ? WHERE id = ? AND status = 1 AND cancel_ms IS NULL");
+    Ok(tx.execute(query.bind(now_ms).bind(id)).await? == 1)
+}
+
 /// Puts an active run back to the front of its session. False when the lease was lost.
 pub async fn requeue(tx: &mut Tx<'_>, fence: Fence) -> Result<bool, StoreError> {
     let query = Query::new("UPDATE runs SET status = 0 WHERE id = ? AND status = 1 AND epoch = ?");
@@ -188,6 +200,7 @@ fn read(mut row: Row) -> Result<Run, StoreError> {
             (None, _) => None,
         },
         body_pruned: row.take::<i64>()? != 0,
+        cancel_ms: row.take()?,
     })
 }
 

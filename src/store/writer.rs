@@ -50,6 +50,7 @@ pub struct Tx<'c> {
 struct Wake {
     runs: bool,
     deliveries: bool,
+    cancels: bool,
 }
 
 impl<'c> Tx<'c> {
@@ -78,6 +79,11 @@ impl<'c> Tx<'c> {
         self.wake.deliveries = true;
     }
 
+    /// Tells the daemon's own workers after the commit: a run that one of them may hold shall end.
+    pub fn wake_cancels(&mut self) {
+        self.wake.cancels = true;
+    }
+
     /// Tells streams of a change. It becomes a row of the event log in this transaction, and is forgotten with a command
     /// that fails, so that nobody hears of what is not durable.
     pub fn record(&mut self, happening: Happening) {
@@ -96,6 +102,8 @@ pub struct Wakes {
     pub runs: Notify,
     /// A lane may be ready.
     pub deliveries: Notify,
+    /// How many times the end of an active run was asked for.
+    pub cancels: watch::Sender<u64>,
 }
 
 /// A handle to the writer. Cheap to clone.
@@ -271,6 +279,9 @@ impl Task {
         }
         if wake.deliveries {
             self.wakes.deliveries.notify_waiters();
+        }
+        if wake.cancels {
+            self.wakes.cancels.send_modify(|asked| *asked += 1);
         }
     }
 

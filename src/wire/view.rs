@@ -45,6 +45,10 @@ pub struct RunView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     finished_at_ms: Option<i64>,
+    /// When somebody asked for the end of a run that a worker held.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    cancel_requested_at_ms: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     queued_position: Option<i64>,
@@ -134,6 +138,7 @@ impl RunView {
             updated_at_ms: run.finished_ms.or(run.started_ms).unwrap_or(run.submitted_ms),
             started_at_ms: run.started_ms,
             finished_at_ms: run.finished_ms,
+            cancel_requested_at_ms: run.cancel_ms,
             queued_position: before,
             request,
             input: run.request.input,

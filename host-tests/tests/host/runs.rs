@@ -1,5 +1,6 @@
 //! Runs: their order, their leases, and the ways in and out of the queue.
 
+mod cancel;
 mod claim;
 mod echo;
 mod lease;

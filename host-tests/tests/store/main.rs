@@ -34,11 +34,13 @@ use kheish::{
     },
 };
 
+mod cancel;
 mod events;
 mod operate;
 mod server;
 mod vault;
 
+use cancel::a_run_that_waits_or_runs_is_cancelled_once;
 use events::{an_event_is_told_of_step_by_step, only_commands_that_succeed_are_told_of};
 use operate::operators_change_deliveries;
 use server::Server;
@@ -68,6 +70,7 @@ on_both!(
     an_event_is_accepted_once,
     runs_of_a_session_are_claimed_one_by_one_in_order,
     a_late_write_is_refused_by_the_fence,
+    a_run_that_waits_or_runs_is_cancelled_once,
     outputs_become_one_delivery_for_each_target,
     many_writers_neither_lose_nor_repeat,
     secrets_are_kept_sealed,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::Subcommand;
+use http::Method;
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -42,6 +43,11 @@ pub enum RunsCommand {
         /// The run.
         run: String,
     },
+    /// Ask for the end of one: at once when it waits, else as soon as its worker knows or its lease is over.
+    Cancel {
+        /// The run.
+        run: String,
+    },
     /// Wait for the end of one; exit code 1 when it does not complete.
     Wait {
         /// The run.
@@ -61,6 +67,10 @@ pub(super) async fn run(console: &Console, command: RunsCommand) -> Result<(), F
         }
         RunsCommand::Get { run } => {
             let answer = console.client.get(&path(&["v1", "runs", &run])?).await?;
+            if console.out.is_json() { console.out.document(&answer.body) } else { show(console, &answer.json) }
+        }
+        RunsCommand::Cancel { run } => {
+            let answer = console.client.send(Method::POST, &path(&["v1", "runs", &run, "cancel"])?, None).await?;
             if console.out.is_json() { console.out.document(&answer.body) } else { show(console, &answer.json) }
         }
         RunsCommand::Wait { run, timeout } => wait(console, &run, timeout).await,
