@@ -7,14 +7,14 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::model::{
-    output::Output,
-    run::{Run, RunError},
-};
+use crate::model::{output::Output, run::Run};
 
+pub mod attempt;
 pub mod echo;
 pub mod sweeper;
 pub mod worker;
+
+use attempt::{Attempt, Failure};
 
 /// Who performs runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema, clap::ValueEnum)]
@@ -30,7 +30,8 @@ pub enum ExecutorKind {
 /// Performs runs inside the daemon.
 #[async_trait]
 pub trait Executor: Send + Sync + 'static {
-    /// Answers one run. Called once for each claim, many at a time; the lease is renewed meanwhile. When it is lost,
-    /// or somebody cancels the run, the future is dropped where it stands.
-    async fn perform(&self, run: &Run) -> Result<Vec<Output>, RunError>;
+    /// Answers one run, with the outputs that follow those said before ([`Attempt::say`]). Called once for each claim, many
+    /// at a time; the lease is renewed meanwhile. The future is dropped when the lease is lost or the run is cancelled:
+    /// what it holds must end with it.
+    async fn perform(&self, run: &Run, attempt: &Attempt<'_>) -> Result<Vec<Output>, Failure>;
 }

@@ -11,4 +11,5 @@ pub mod output;
 pub mod run;
 pub mod secret;
 pub mod target;
+pub mod usage;
 pub mod written;

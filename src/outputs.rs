@@ -7,3 +7,4 @@ pub mod address;
 pub mod append;
 pub mod direct;
 pub mod finish;
+pub mod spend;

@@ -21,6 +21,11 @@ pub struct QueueSettings {
     pub concurrent_runs: usize,
     /// Claims of one run that may end without an answer; then it fails, and its session moves on.
     pub max_attempts: i64,
+    /// How long a run waits after an attempt of the daemon's own executors that another may mend, in milliseconds; twice
+    /// as long after each further one.
+    pub retry_wait_ms: i64,
+    /// The longest such wait, unless somebody asked for a longer one.
+    pub retry_wait_max_ms: i64,
     /// How often ended leases are looked for, in milliseconds.
     pub sweep_interval_ms: u64,
     /// How often work is looked for when no wake-up came, in milliseconds.
@@ -33,8 +38,33 @@ impl Default for QueueSettings {
             default_lease_ms: 60_000,
             concurrent_runs: 64,
             max_attempts: 5,
+            retry_wait_ms: 1_000,
+            retry_wait_max_ms: 60_000,
             sweep_interval_ms: 1_000,
             poll_interval_ms: 1_000,
         }
+    }
+}
+
+impl QueueSettings {
+    /// How long a run waits after so many attempts without an answer, in milliseconds; not shorter than what was asked for.
+    pub fn wait_ms(&self, attempts: i64, asked_ms: i64) -> i64 {
+        let doublings = u32::try_from((attempts - 1).clamp(0, 30)).unwrap_or(0);
+        let wait_ms = self.retry_wait_ms.saturating_mul(1 << doublings);
+        wait_ms.min(self.retry_wait_max_ms).max(asked_ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_up_to_the_longest_and_are_never_shorter_than_asked_for() {
+        let settings = QueueSettings::default();
+        let waits = [1, 2, 3, 7, 1_000_000].map(|attempts| settings.wait_ms(attempts, 0));
+        assert_eq!(waits, [1_000, 2_000, 4_000, 60_000, 60_000]);
+        assert_eq!(settings.wait_ms(1, 90_000), 90_000);
+        assert_eq!(settings.wait_ms(2, 1_500), 2_000);
     }
 }

@@ -314,7 +314,7 @@ pub async fn fail(
     let error = RunError { code: body.code, detail: body.reason.chars().take(2_000).collect() };
     let attempt = runs::get(&api.store, parse(&id)?).await?.map_or(0, |run| run.attempt);
     let again = body.retry && attempt < api.queue.max_attempts;
-    end(&api, &id, body.epoch, if again { End::Retry } else { End::Failed(error) }).await
+    end(&api, &id, body.epoch, if again { End::Retry { wait_ms: 0 } } else { End::Failed(error) }).await
 }
 
 async fn end(api: &Api, id: &str, epoch: i64, end: End) -> Result<Json<RunView>, Problem> {

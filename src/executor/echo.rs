@@ -2,10 +2,13 @@
 
 use async_trait::async_trait;
 
-use super::Executor;
+use super::{
+    Executor,
+    attempt::{Attempt, Failure},
+};
 use crate::model::{
     output::Output,
-    run::{Run, RunError, RunInput},
+    run::{Run, RunInput},
 };
 
 /// Says back the text of a run, one output for all of it.
@@ -13,7 +16,7 @@ pub struct Echo;
 
 #[async_trait]
 impl Executor for Echo {
-    async fn perform(&self, run: &Run) -> Result<Vec<Output>, RunError> {
+    async fn perform(&self, run: &Run, _: &Attempt<'_>) -> Result<Vec<Output>, Failure> {
         let texts: Vec<&str> = run
             .request
             .input

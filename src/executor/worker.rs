@@ -6,7 +6,10 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use super::Executor;
+use super::{
+    Executor,
+    attempt::{Again, Attempt, Failure},
+};
 use crate::{
     metrics::label::RunOutcome,
     model::run::Run,
@@ -98,10 +101,11 @@ impl Worker {
 
     async fn attempt(self: Arc<Self>, run: Run, cancels: watch::Receiver<u64>) {
         let fence = Fence { run: run.id, epoch: run.epoch };
+        let attempt = Attempt::new(&self.store, &self.desk.clock, &run);
         let end = tokio::select! {
-            answer = self.executor.perform(&run) => match answer {
+            answer = self.executor.perform(&run, &attempt) => match answer {
                 Ok(outputs) => End::Completed(outputs),
-                Err(error) => End::Failed(error),
+                Err(failure) => self.end(&run, failure),
             },
             stopped = self.hold(fence, cancels) => match stopped {
                 Stop::Cancelled => End::Stopped,
@@ -131,6 +135,22 @@ impl Worker {
                 tracing::error!(run = %run.id, %error, "run {} could not be finished; it is taken up again after its lease", run.id)
             }
         }
+    }
+
+    /// The end of an attempt without an answer: the run waits for another where one may help and the settings allow it.
+    fn end(&self, run: &Run, failure: Failure) -> End {
+        let asked_ms = match failure.again {
+            Again::Never => return End::Failed(failure.error),
+            Again::Later => 0,
+            Again::NotBefore(asked_ms) => asked_ms,
+        };
+        if run.attempt >= self.settings.max_attempts {
+            return End::Failed(failure.error);
+        }
+        let wait_ms = self.settings.wait_ms(run.attempt, asked_ms);
+        let (code, detail) = (&failure.error.code, &failure.error.detail);
+        tracing::warn!(run = %run.id, code, "run {} is tried again in {wait_ms} ms: {detail}", run.id);
+        End::Retry { wait_ms }
     }
 
     /// Renews the lease for as long as the run goes on; returns when it was lost, or somebody asked for the run's end.

@@ -347,6 +347,7 @@ fn new_run(entry: &Entry, session: &SessionId, seq: i64, now_ms: i64) -> Run {
         error: None,
         body_pruned: false,
         cancel_ms: None,
+        usage: None,
     }
 }
 

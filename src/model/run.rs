@@ -8,6 +8,7 @@ use super::{
     event::RemoteFile,
     ids::{RunId, SessionId},
     target::ReplyTarget,
+    usage::Usage,
 };
 
 /// Where a run stands.
@@ -67,6 +68,8 @@ pub struct Run {
     pub body_pruned: bool,
     /// When somebody asked for its end while a worker held it.
     pub cancel_ms: Option<i64>,
+    /// What its attempts consumed; none when their executor did not say.
+    pub usage: Option<Usage>,
 }
 
 /// What a run was made from: the durable part of an event or of an API submission.

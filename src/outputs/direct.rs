@@ -114,5 +114,7 @@ fn run(say: &Say, seq: i64, now_ms: i64) -> Result<Run, StoreError> {
         finished_ms: Some(now_ms),
         error: None,
         body_pruned: false,
+        cancel_ms: None,
+        usage: None,
     })
 }

@@ -40,7 +40,10 @@ pub enum End {
     /// Without an answer; what it said before is not delivered.
     Failed(RunError),
     /// Without an answer this time: it goes back to the front of its session.
-    Retry,
+    Retry {
+        /// How long it waits there, in milliseconds.
+        wait_ms: i64,
+    },
     /// Its work was stopped because somebody asked for its end. Every other end becomes this one then.
     Stopped,
 }
@@ -51,7 +54,7 @@ impl End {
         match self {
             Self::Completed(_) => RunOutcome::Completed,
             Self::Failed(_) => RunOutcome::Failed,
-            Self::Retry => RunOutcome::Requeued,
+            Self::Retry { .. } => RunOutcome::Requeued,
             Self::Stopped => RunOutcome::Cancelled,
         }
     }
@@ -100,11 +103,11 @@ async fn finish_one(finish: &Finish, tx: &mut Tx<'_>) -> Result<Finished, StoreE
             tx.record(run_updated(&run, RunChange::Failed(error.clone())));
             move_on(tx, &run, finish.desk.clock.now_ms()).await
         }
-        (RunStatus::Running, End::Retry) => {
+        (RunStatus::Running, End::Retry { wait_ms }) => {
             let now_ms = finish.desk.clock.now_ms();
             runs::requeue(tx, finish.fence).await?;
             tx.record(run_updated(&run, RunChange::Requeued));
-            heads::put_back(tx, Line::Sessions, &head(&run), now_ms, now_ms).await?;
+            heads::put_back(tx, Line::Sessions, &head(&run), now_ms + wait_ms, now_ms).await?;
             tx.wake_runs();
             Ok(Finished::Done(run.id))
         }

@@ -11,10 +11,11 @@ use super::{
 use crate::model::{
     ids::{RunId, SessionId},
     run::{Run, RunError, RunRequest, RunStatus},
+    usage::Usage,
 };
 
 const COLUMNS: &str = "id, session_id, seq, status, epoch, attempt, source_plugin, source_kind, actor, input, metadata, \
-                       reply_targets, submitted_ms, started_ms, finished_ms, error_code, error_detail, body_pruned, cancel_ms";
+                       reply_targets, submitted_ms, started_ms, finished_ms, error_code, error_detail, body_pruned, cancel_ms, usage";
 
 /// A run's fence: only the holder of this lease may change it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,6 +122,13 @@ pub async fn requeue(tx: &mut Tx<'_>, fence: Fence) -> Result<bool, StoreError> 
     Ok(tx.execute(query.bind(fence.run).bind(fence.epoch)).await? == 1)
 }
 
+/// Notes what the attempts at an active run consumed. Nothing changes when the lease was lost.
+pub async fn set_usage(tx: &mut Tx<'_>, fence: Fence, usage: &Usage) -> Result<(), StoreError> {
+    let query = Query::new("UPDATE runs SET usage = ? WHERE id = ? AND status = 1 AND epoch = ?");
+    tx.execute(query.bind(json(usage)?).bind(fence.run).bind(fence.epoch)).await?;
+    Ok(())
+}
+
 /// One committed run.
 pub async fn get(store: &Store, id: RunId) -> Result<Option<Run>, StoreError> {
     let query = Query::new(format!("SELECT {COLUMNS} FROM runs WHERE id = ?"));
@@ -201,6 +209,7 @@ fn read(mut row: Row) -> Result<Run, StoreError> {
         },
         body_pruned: row.take::<i64>()? != 0,
         cancel_ms: row.take()?,
+        usage: row.take::<Option<String>>()?.map(|text| from_json(&text)).transpose()?,
     })
 }
 

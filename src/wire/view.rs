@@ -10,6 +10,7 @@ use crate::{
         ids::{RunId, SessionId},
         run::{Run, RunError, RunInput, RunStatus},
         target::ReplyTarget,
+        usage::Usage,
     },
     store::{
         Store, StoreError,
@@ -66,6 +67,10 @@ pub struct RunView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     error: Option<RunError>,
+    /// What its attempts consumed, where their executor says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    usage: Option<Usage>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -148,6 +153,7 @@ impl RunView {
             outputs,
             deliveries: sent.iter().map(DeliveryView::from).collect(),
             error: run.error,
+            usage: run.usage,
         }
     }
 }

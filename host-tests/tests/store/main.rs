@@ -34,12 +34,14 @@ use kheish::{
     },
 };
 
+mod attempts;
 mod cancel;
 mod events;
 mod operate;
 mod server;
 mod vault;
 
+use attempts::{a_failure_says_whether_another_attempt_may_help, an_attempt_is_over_with_its_lease};
 use cancel::a_run_that_waits_or_runs_is_cancelled_once;
 use events::{an_event_is_told_of_step_by_step, only_commands_that_succeed_are_told_of};
 use operate::operators_change_deliveries;
@@ -78,6 +80,8 @@ on_both!(
     only_commands_that_succeed_are_told_of,
     an_event_is_told_of_step_by_step,
     operators_change_deliveries,
+    a_failure_says_whether_another_attempt_may_help,
+    an_attempt_is_over_with_its_lease,
 );
 
 /// Daemons on one server.
