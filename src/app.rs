@@ -20,7 +20,7 @@ use crate::{
         dispatcher::{Dispatcher, Ways},
     },
     egress::Egress,
-    executor::{self, ExecutorKind, echo::Echo, worker::Worker},
+    executor::{self, Executor, ExecutorKind, echo::Echo, openai::OpenAi, worker::Worker},
     ingress::{
         admission::BodyLimits,
         http::{self as ingress_http, Ingress},
@@ -32,6 +32,7 @@ use crate::{
     retention, server,
     state_folder::{StateFolder, StateFolderError},
     store::Store,
+    vault::Vault,
     wire::problem,
 };
 
@@ -76,7 +77,9 @@ impl App {
         let definitions = std::mem::take(&mut ground.definitions);
         let Assembly { connectors, routes, plugins, allocation } =
             Assembly::build(&settings, &ground, definitions, native).await?;
-        let Ground { clock, folder, audit, auth, store, .. } = ground;
+        let Ground { clock, folder, audit, auth, store, vault, .. } = ground;
+        let egress = Arc::new(Egress::new(settings.egress.clone()).context("building the HTTP client")?);
+        let executor = own_executor(&settings, (&store, vault), &egress)?;
 
         let listener = TcpListener::bind(settings.listen)
             .await
@@ -88,10 +91,9 @@ impl App {
         if let Some(path) = &settings.connectors_config {
             tasks.spawn(FileWatch::new(path.clone(), Arc::clone(&connectors)).follow(phase.token()));
         }
-        let egress = Arc::new(Egress::new(settings.egress.clone()).context("building the HTTP client")?);
         let destinations: Arc<dyn Destinations> = Arc::clone(&connectors) as _;
         let ways = Ways { egress: Arc::clone(&egress), destinations: Arc::clone(&destinations) };
-        spawn_stages(&mut tasks, &settings, ways, (&store, &clock, &phase));
+        spawn_stages(&mut tasks, &settings, (ways, executor), (&store, &clock, &phase));
         let api = Api {
             store: store.clone(),
             clock: clock.clone(),
@@ -146,10 +148,32 @@ impl App {
     }
 }
 
+/// Who performs runs inside the daemon; nobody where workers elsewhere do.
+fn own_executor(
+    settings: &Settings,
+    (store, vault): (&Store, Vault),
+    egress: &Arc<Egress>,
+) -> Result<Option<Arc<dyn Executor>>, StartError> {
+    match (settings.executor, &settings.executors.openai) {
+        (ExecutorKind::Claim, _) => Ok(None),
+        (ExecutorKind::Echo, _) => Ok(Some(Arc::new(Echo))),
+        (ExecutorKind::Openai, Some(openai)) => {
+            let made = OpenAi::new(openai.clone(), (store.clone(), vault), Arc::clone(egress));
+            let place = |sentence| format!("executors.openai.{sentence}");
+            let openai = made.map_err(|wrong| StartError::Config(wrong.into_iter().map(place).collect()))?;
+            Ok(Some(Arc::new(openai)))
+        }
+        (ExecutorKind::Openai, None) => {
+            let sentence = "executor: `openai` needs a section [executors.openai] with type, base_url and model";
+            Err(StartError::Config(vec![sentence.to_owned()]))
+        }
+    }
+}
+
 fn spawn_stages(
     tasks: &mut JoinSet<()>,
     settings: &Settings,
-    ways: Ways,
+    (ways, executor): (Ways, Option<Arc<dyn Executor>>),
     (store, clock, phase): (&Store, &Clock, &Phase),
 ) {
     let instance = clock.instance_id();
@@ -157,9 +181,9 @@ fn spawn_stages(
     let former = (executor::worker::FAMILY.to_owned(), owner.clone());
     let sweeper = executor::sweeper::run(store.clone(), clock.clone(), settings.queue.clone(), former, phase.token());
     tasks.spawn(async move { report("the sweeper", sweeper.await) });
-    if settings.executor == ExecutorKind::Echo {
+    if let Some(executor) = executor {
         let desk = Desk { clock: clock.clone(), destinations: Arc::clone(&ways.destinations) };
-        let worker = Worker::new(store.clone(), desk, settings.queue.clone(), owner, Arc::new(Echo));
+        let worker = Worker::new(store.clone(), desk, settings.queue.clone(), owner, executor);
         let stop = phase.token();
         tasks.spawn(async move { report("the worker", worker.run(stop).await) });
     }

@@ -5,8 +5,14 @@ use std::{net::SocketAddr, path::PathBuf};
 use serde::Deserialize;
 
 use crate::{
-    connectors::wasm::EngineSettings, delivery::DeliverySettings, egress::EgressSettings, executor::ExecutorKind,
-    queue::QueueSettings, retention::RetentionSettings, store::StoreSettings, telemetry::TelemetrySettings,
+    connectors::wasm::EngineSettings,
+    delivery::DeliverySettings,
+    egress::EgressSettings,
+    executor::{ExecutorKind, ExecutorsSettings},
+    queue::QueueSettings,
+    retention::RetentionSettings,
+    store::StoreSettings,
+    telemetry::TelemetrySettings,
 };
 
 pub mod auth;
@@ -34,6 +40,8 @@ pub struct Settings {
     pub database_url: Option<String>,
     /// Who performs runs.
     pub executor: ExecutorKind,
+    /// What executors need.
+    pub executors: ExecutorsSettings,
     /// The HTTP server.
     pub server: ServerSettings,
     /// Who may use the control plane.
@@ -65,6 +73,7 @@ impl Default for Settings {
             connectors_config: None,
             database_url: None,
             executor: ExecutorKind::default(),
+            executors: ExecutorsSettings::default(),
             server: ServerSettings::default(),
             auth: AuthSettings::default(),
             store: StoreSettings::default(),

@@ -75,6 +75,23 @@ pub struct Answer {
     pub body: Bytes,
 }
 
+/// An answer whose body is still to come. Dropping it ends the connection.
+#[derive(Debug)]
+pub struct Stream {
+    /// The status.
+    pub status: http::StatusCode,
+    /// The headers.
+    pub headers: http::HeaderMap,
+    response: reqwest::Response,
+}
+
+impl Stream {
+    /// The next piece of the body; none at its end. How much is read in all is the caller's to bound.
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, EgressError> {
+        self.response.chunk().await.map_err(refine)
+    }
+}
+
 impl Egress {
     /// Builds the two clients: for public addresses only, and for private ones that an operator has granted. Connections of
     /// one are never used by the other.
@@ -107,6 +124,15 @@ impl Egress {
             body.extend_from_slice(&chunk[..chunk.len().min(self.response_bytes - body.len())]);
         }
         Ok(Answer { status, headers, body: body.into() })
+    }
+
+    /// Sends a request and leaves the answer's body to be read piece by piece. The request's own timeout counts for all of it.
+    pub async fn open(&self, request: Request, reach: Reach) -> Result<Stream, EgressError> {
+        if let Some(address) = literal(request.url()) {
+            reach.check(address).map_err(EgressError::Denied)?;
+        }
+        let response = self.client(reach).execute(request).await.map_err(refine)?;
+        Ok(Stream { status: response.status(), headers: response.headers().clone(), response })
     }
 
     fn client(&self, reach: Reach) -> &Client {

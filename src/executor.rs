@@ -1,7 +1,7 @@
 //! Stage 4: turn a run into outputs.
 //!
-//! With `claim`, programs elsewhere pull runs over HTTP and this stage only sweeps ended leases; with `echo`, the
-//! daemon performs them itself ([`worker`]).
+//! With `claim`, programs elsewhere pull runs over HTTP and this stage only sweeps ended leases; with `echo`
+//! and `openai`, the daemon performs them itself ([`worker`]).
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -11,10 +11,12 @@ use crate::model::{output::Output, run::Run};
 
 pub mod attempt;
 pub mod echo;
+pub mod openai;
 pub mod sweeper;
 pub mod worker;
 
 use attempt::{Attempt, Failure};
+use openai::settings::OpenAiSettings;
 
 /// Who performs runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema, clap::ValueEnum)]
@@ -25,6 +27,16 @@ pub enum ExecutorKind {
     /// Programs elsewhere claim runs over HTTP.
     #[default]
     Claim,
+    /// A model answers: the endpoint that `[executors.openai]` names.
+    Openai,
+}
+
+/// Executors that need settings.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ExecutorsSettings {
+    /// A chat-completions endpoint.
+    pub openai: Option<OpenAiSettings>,
 }
 
 /// Performs runs inside the daemon.

@@ -26,6 +26,8 @@ pub struct QueueSettings {
     pub retry_wait_ms: i64,
     /// The longest such wait, unless somebody asked for a longer one.
     pub retry_wait_max_ms: i64,
+    /// The longest wait that somebody may ask for, with `Retry-After`.
+    pub max_retry_after_ms: i64,
     /// How often ended leases are looked for, in milliseconds.
     pub sweep_interval_ms: u64,
     /// How often work is looked for when no wake-up came, in milliseconds.
@@ -40,6 +42,7 @@ impl Default for QueueSettings {
             max_attempts: 5,
             retry_wait_ms: 1_000,
             retry_wait_max_ms: 60_000,
+            max_retry_after_ms: 3_600_000,
             sweep_interval_ms: 1_000,
             poll_interval_ms: 1_000,
         }
@@ -47,11 +50,12 @@ impl Default for QueueSettings {
 }
 
 impl QueueSettings {
-    /// How long a run waits after so many attempts without an answer, in milliseconds; not shorter than what was asked for.
+    /// How long a run waits after so many attempts without an answer, in milliseconds; not shorter than what was asked for, up to
+    /// the longest wait that may be.
     pub fn wait_ms(&self, attempts: i64, asked_ms: i64) -> i64 {
         let doublings = u32::try_from((attempts - 1).clamp(0, 30)).unwrap_or(0);
         let wait_ms = self.retry_wait_ms.saturating_mul(1 << doublings);
-        wait_ms.min(self.retry_wait_max_ms).max(asked_ms)
+        wait_ms.min(self.retry_wait_max_ms).max(asked_ms.min(self.max_retry_after_ms))
     }
 }
 
@@ -66,5 +70,6 @@ mod tests {
         assert_eq!(waits, [1_000, 2_000, 4_000, 60_000, 60_000]);
         assert_eq!(settings.wait_ms(1, 90_000), 90_000);
         assert_eq!(settings.wait_ms(2, 1_500), 2_000);
+        assert_eq!(settings.wait_ms(1, i64::MAX), settings.max_retry_after_ms);
     }
 }

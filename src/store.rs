@@ -28,6 +28,7 @@ pub mod data_keys;
 pub mod deliveries;
 pub mod events;
 pub mod heads;
+pub mod history;
 pub mod key_values;
 pub mod lanes;
 pub mod migrations;

@@ -14,6 +14,7 @@
 //! | [`worker`] | claims runs and ends them |
 //! | [`scrape`] | reads `/metrics` and judges its form |
 //! | [`spans`] | traces as a collector gets them |
+//! | [`openai_double`] | a chat-completions endpoint by script |
 //! | [`receiver`] | takes replies and answers them by script |
 //! | [`stray`] | takes replies and answers them as no server should |
 //! | [`sse`] | event streams, frame by frame |
@@ -26,6 +27,7 @@ pub mod cli;
 pub mod client;
 pub mod connectors;
 pub mod host;
+pub mod openai_double;
 pub mod places;
 pub mod plugins;
 pub mod problem;

@@ -17,6 +17,14 @@ pub struct Usage {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, minimum = 0)]
     pub cached_tokens: Option<u64>,
+    /// Those of the written ones that were thought and not said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = 0)]
+    pub reasoning_tokens: Option<u64>,
+    /// Requests that the attempts made, those that failed included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = 0)]
+    pub requests: Option<u64>,
     /// What it cost, in the provider's currency.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -39,6 +47,8 @@ impl Usage {
             input_tokens: self.input_tokens.saturating_add(later.input_tokens),
             output_tokens: self.output_tokens.saturating_add(later.output_tokens),
             cached_tokens: both(self.cached_tokens, later.cached_tokens, u64::saturating_add),
+            reasoning_tokens: both(self.reasoning_tokens, later.reasoning_tokens, u64::saturating_add),
+            requests: both(self.requests, later.requests, u64::saturating_add),
             cost: both(self.cost, later.cost, |one, other| one + other),
             model: later.model.clone().or(self.model),
             finish_reason: later.finish_reason.clone().or(self.finish_reason),

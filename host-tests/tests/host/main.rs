@@ -11,6 +11,7 @@ mod delivery;
 mod duplicates;
 mod events;
 mod http_contract;
+mod openai;
 mod openapi;
 mod plugins;
 mod registry;
