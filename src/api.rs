@@ -11,6 +11,7 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
+    assets::Assets,
     clock::Clock,
     egress::Egress,
     executor::ExecutorKind,
@@ -62,6 +63,8 @@ pub struct Api {
     pub executor: ExecutorKind,
     /// When the daemon started, in milliseconds since 1970.
     pub started_ms: i64,
+    /// Files.
+    pub assets: Arc<Assets>,
     /// Open event streams.
     pub streams: Arc<stream::Streams>,
     /// How guest memory is allocated, for the status.
@@ -131,6 +134,8 @@ fn control() -> OpenApiRouter<Api> {
         .routes(routes!(deliveries::act::mark_delivered))
         .routes(routes!(deliveries::act::resend_part))
         .routes(routes!(deliveries::act::mark_part_delivered))
+        .routes(routes!(assets::upload))
+        .routes(routes!(assets::get))
         .routes(routes!(assets::raw))
 }
 

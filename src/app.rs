@@ -12,6 +12,7 @@ use crate::{
         auth::{self, Auth, audit::Audit},
         stream::Streams,
     },
+    assets,
     clock::Clock,
     config::Settings,
     connectors::Plugin,
@@ -77,7 +78,7 @@ impl App {
         let definitions = std::mem::take(&mut ground.definitions);
         let Assembly { connectors, routes, plugins, allocation } =
             Assembly::build(&settings, &ground, definitions, native).await?;
-        let Ground { clock, folder, audit, auth, store, vault, .. } = ground;
+        let Ground { clock, folder, audit, auth, store, vault, assets, .. } = ground;
         let egress = Arc::new(Egress::new(settings.egress.clone()).context("building the HTTP client")?);
         let executor = own_executor(&settings, (&store, vault), &egress)?;
 
@@ -92,9 +93,14 @@ impl App {
             tasks.spawn(FileWatch::new(path.clone(), Arc::clone(&connectors)).follow(phase.token()));
         }
         let destinations: Arc<dyn Destinations> = Arc::clone(&connectors) as _;
-        let ways = Ways { egress: Arc::clone(&egress), destinations: Arc::clone(&destinations) };
+        let links = Arc::clone(assets.links());
+        let ways = Ways { egress: Arc::clone(&egress), destinations: Arc::clone(&destinations), links };
         spawn_stages(&mut tasks, &settings, (ways, executor), (&store, &clock, &phase));
+        let files = Arc::clone(&assets);
+        let swept = assets::sweep::run(files, store.clone(), clock.clone(), phase.token());
+        tasks.spawn(async move { report("the sweep of files", swept.await) });
         let api = Api {
+            assets,
             store: store.clone(),
             clock: clock.clone(),
             connectors,

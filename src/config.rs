@@ -15,11 +15,13 @@ use crate::{
     telemetry::TelemetrySettings,
 };
 
+pub mod assets;
 pub mod auth;
 pub mod events;
 pub mod located;
 pub mod server;
 
+use assets::AssetSettings;
 use auth::AuthSettings;
 use events::EventSettings;
 use server::ServerSettings;
@@ -48,6 +50,8 @@ pub struct Settings {
     pub auth: AuthSettings,
     /// The store.
     pub store: StoreSettings,
+    /// Files.
+    pub assets: AssetSettings,
     /// Event streams.
     pub events: EventSettings,
     /// Sandboxed plugins.
@@ -77,6 +81,7 @@ impl Default for Settings {
             server: ServerSettings::default(),
             auth: AuthSettings::default(),
             store: StoreSettings::default(),
+            assets: AssetSettings::default(),
             events: EventSettings::default(),
             guests: EngineSettings::default(),
             queue: QueueSettings::default(),

@@ -18,8 +18,9 @@
 //! | [`delivery::settle`] | delivery | delivered, next attempt, unknown, or dead letter, with the plugin's effects |
 //!
 //! Read in this order: [`model`] (the nouns), [`app`] (who is wired to whom), then the stages [`ingress`],
-//! [`sessions`], [`queue`], [`executor`], [`outputs`], [`delivery`]; what they stand on: [`connectors`] (plugins and
-//! the sandbox), [`registry`] (which connectors there are, and the one reconciler), [`store`] (one database, one writer), [`retention`] (what old rows make room),
+//! [`sessions`], [`queue`], [`executor`], [`outputs`], [`delivery`]; what they stand on: [`assets`] (files), [`connectors`] (plugins
+//! and the sandbox), [`registry`] (which connectors there are, and the one reconciler), [`store`] (one database, one writer),
+//! [`retention`] (what old rows make room),
 //! [`egress`] (outbound HTTP), [`metrics`] (what is counted), [`secrets`] and the [`vault`] that keeps them sealed; what is said
 //! over HTTP: [`wire`]; and the edges: [`api`], [`server`], [`config`], [`cli`], [`lifecycle`], [`nearest`], [`places`],
 //! [`state_folder`], [`telemetry`], [`clock`].
@@ -35,6 +36,7 @@ pub mod outputs;
 pub mod queue;
 pub mod sessions;
 
+pub mod assets;
 pub mod connectors;
 pub mod egress;
 pub mod metrics;

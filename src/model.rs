@@ -3,6 +3,7 @@
 //! An [`event::Event`] becomes a [`run::Run`] in a session; an executor answers with [`output::Output`]s; each output
 //! goes to the run's [`target::ReplyTarget`]s as deliveries. Of each step a [`happening::Happening`] tells.
 
+pub mod artifact;
 pub mod delivery;
 pub mod event;
 pub mod happening;

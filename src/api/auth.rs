@@ -16,6 +16,7 @@ use axum::{
 };
 
 use crate::{
+    assets::links::Links,
     clock::Clock,
     config::auth::{AuthMode, AuthSettings},
     metrics::Metrics,
@@ -55,6 +56,7 @@ pub struct Auth {
     audit: Audit,
     metrics: Arc<Metrics>,
     clock: Clock,
+    links: Arc<Links>,
 }
 
 impl Rules {
@@ -118,9 +120,9 @@ fn refused(mode: AuthMode, listen: SocketAddr, admin: bool, read_only: bool) -> 
 }
 
 impl Auth {
-    /// The door with these rules, whose refusals and changes go to `audit`.
-    pub fn new(rules: Rules, audit: Audit, metrics: Arc<Metrics>, clock: Clock) -> Self {
-        Self { rules: Arc::new(rules), audit, metrics, clock }
+    /// The door with these rules, whose refusals and changes go to `audit`. `links` are good for their files only.
+    pub fn new(rules: Rules, audit: Audit, metrics: Arc<Metrics>, clock: Clock, links: Arc<Links>) -> Self {
+        Self { rules: Arc::new(rules), audit, metrics, clock, links }
     }
 
     async fn let_in(&self, zone: Zone, remote: IpAddr, request: Request, next: Next) -> Response {
@@ -141,6 +143,12 @@ impl Auth {
 
     /// As whom a request may pass.
     fn role(&self, request: &Request, remote: IpAddr) -> Result<&'static str, Problem> {
+        if let Some((asset, token)) = access::link(request.method(), request.uri())
+            && !request.headers().contains_key(header::AUTHORIZATION)
+        {
+            let is_good = self.links.is_good(asset, token, self.clock.now_ms());
+            return if is_good { Ok("link") } else { Err(self.refuse(Failure::InvalidLink, remote)) };
+        }
         let Some(tokens) = &self.rules.tokens else { return Ok("anybody") };
         let token = bearer(request.headers()).map_err(|failure| self.refuse(failure, remote))?;
         let needs = access::needs(request.method(), request.uri().path());

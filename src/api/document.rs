@@ -37,7 +37,7 @@ const TAGS: [(&str, &str); 12] = [
     ("runs", "Pieces of work, from submission to answer."),
     ("work", "For workers: claim runs, keep them, end them."),
     ("deliveries", "Outputs on their way to reply targets."),
-    ("assets", "Files that came with events."),
+    ("assets", "Files: of events, and uploaded ones."),
     ("plugins", "Connector kinds and the files that provide them."),
     ("status", "The daemon at a glance."),
     ("probes", "Public: is it alive, does it take work."),

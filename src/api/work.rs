@@ -18,6 +18,7 @@ use crate::{
     executor::ExecutorKind,
     metrics::label::RunOutcome,
     model::{
+        artifact::MAX_ARTIFACTS,
         ids::RunId,
         output::Output,
         run::{RunError, RunStatus},
@@ -219,6 +220,7 @@ pub struct Stored {
     request_body = OutputsBody,
     responses(
         (status = 200, description = "They are stored", body = Stored),
+        (status = 400, description = "asset_not_found"),
         (status = 404, description = "run_not_found"),
         (status = 409, description = "lease_lost, run_cancelled, too_many_outputs"),
     )
@@ -228,6 +230,7 @@ pub async fn outputs(
     extract::Path(id): extract::Path<String>,
     extract::Json(body): extract::Json<OutputsBody>,
 ) -> Result<Json<Stored>, Problem> {
+    check(&body.outputs)?;
     let fence = fence(&api, &id, body.epoch).await?;
     match api.store.write(Append { fence, outputs: body.outputs, now_ms: api.clock.now_ms() }).await? {
         Appended::Total(total) => Ok(Json(Stored { outputs: total })),
@@ -237,6 +240,7 @@ pub async fn outputs(
             Err(Problem::conflict("runs", "run_cancelled", detail))
         }
         Appended::TooMany => Err(too_many()),
+        Appended::UnknownAsset(asset) => Err(unknown_asset(&asset)),
     }
 }
 
@@ -260,6 +264,7 @@ pub struct FinishBody {
     request_body = FinishBody,
     responses(
         (status = 200, description = "The run, completed or cancelled", body = RunView),
+        (status = 400, description = "asset_not_found"),
         (status = 404, description = "run_not_found"),
         (status = 409, description = "lease_lost, too_many_outputs"),
     )
@@ -269,6 +274,7 @@ pub async fn finish(
     extract::Path(id): extract::Path<String>,
     extract::Json(body): extract::Json<FinishBody>,
 ) -> Result<Json<RunView>, Problem> {
+    check(&body.outputs)?;
     end(&api, &id, body.epoch, End::Completed(body.outputs)).await
 }
 
@@ -327,6 +333,7 @@ async fn end(api: &Api, id: &str, epoch: i64, end: End) -> Result<Json<RunView>,
         Finished::Cancelled(run) => (run, RunOutcome::Cancelled),
         Finished::Lost => return Err(lost(api, id, epoch)),
         Finished::TooMany => return Err(too_many()),
+        Finished::UnknownAsset(asset) => return Err(unknown_asset(&asset)),
     };
     // The same call again changes nothing.
     if before.status == RunStatus::Running {
@@ -357,6 +364,24 @@ fn lost(api: &Api, id: &str, epoch: i64) -> Problem {
 
 fn too_many() -> Problem {
     Problem::conflict("runs", "too_many_outputs", format!("a run says at most {MAX_OUTPUTS} outputs"))
+}
+
+fn unknown_asset(id: &str) -> Problem {
+    Problem::bad_request("runs", "asset_not_found", format!("asset `{id}` does not exist: upload it first"))
+}
+
+/// Whether the files of outputs are what they can be; whether they exist is for the transaction to say.
+fn check(outputs: &[Output]) -> Result<(), Problem> {
+    for (at, output) in outputs.iter().enumerate() {
+        if output.artifacts.len() > MAX_ARTIFACTS {
+            return Err(invalid(&format!("outputs[{at}].artifacts"), &format!("at most {MAX_ARTIFACTS}")));
+        }
+        for (file, artifact) in output.artifacts.iter().enumerate() {
+            let wrong = |(field, expected)| invalid(&format!("outputs[{at}].artifacts[{file}].{field}"), expected);
+            artifact.check().map_err(wrong)?;
+        }
+    }
+    Ok(())
 }
 
 fn invalid(field: &str, expected: &str) -> Problem {

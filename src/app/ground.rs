@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use super::StartError;
 use crate::{
     api::auth::{self, Auth, audit::Audit},
+    assets::Assets,
     clock::Clock,
     config::Settings,
     metrics::Metrics,
@@ -26,6 +27,7 @@ pub(super) struct Ground {
     pub(super) metrics: Arc<Metrics>,
     pub(super) store: Store,
     pub(super) vault: Vault,
+    pub(super) assets: Arc<Assets>,
     /// The connectors of the file.
     pub(super) definitions: Vec<Definition>,
 }
@@ -49,10 +51,14 @@ impl Ground {
         let audit = Audit::open(folder.path(), settings.auth.audit_bytes, clock.clone())
             .with_context(|| format!("opening the audit file in `{}`", folder.path().display()))?;
         let metrics = Metrics::new().context("preparing the metrics")?;
-        let auth = Auth::new(rules, audit.clone(), Arc::clone(&metrics), clock.clone());
+        let assets = Assets::open(folder.path(), settings.assets.clone())
+            .with_context(|| format!("opening the folder of files in `{}`", folder.path().display()))?;
+        let assets = Arc::new(assets);
+        let links = Arc::clone(assets.links());
+        let auth = Auth::new(rules, audit.clone(), Arc::clone(&metrics), clock.clone(), links);
         let store = open_store(settings, folder.path(), Arc::clone(&metrics)).await?;
         let vault = Vault::open(&store, &clock, folder.path(), source).await.map_err(vault_failed)?;
-        Ok(Self { clock, folder, audit, auth, metrics, store, vault, definitions })
+        Ok(Self { assets, clock, folder, audit, auth, metrics, store, vault, definitions })
     }
 }
 

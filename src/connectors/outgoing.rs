@@ -1,8 +1,7 @@
 //! What goes out through a plugin: one text to one route, and how an attempt at it ended.
 
-use serde::Deserialize;
-
 use super::Effect;
+pub use crate::model::artifact::Artifact;
 
 /// One attempt, as the plugin gets it.
 #[derive(Clone, Debug)]
@@ -27,19 +26,6 @@ pub struct Outgoing {
     pub idempotency_key: String,
     /// What the host knows beside it: a JSON object with `run_id` and `session_id`.
     pub metadata: String,
-}
-
-/// A file that goes out.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Artifact {
-    /// Its id.
-    pub asset_id: String,
-    /// Its name.
-    pub name: String,
-    /// Its media type.
-    pub media_type: String,
-    /// Its size, in bytes.
-    pub size: u64,
 }
 
 /// How an attempt ended, where the plugin answered at all.

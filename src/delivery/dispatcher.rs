@@ -18,6 +18,7 @@ use super::{
     take::{self, Reclaim, Take},
 };
 use crate::{
+    assets::links::Links,
     clock::Clock,
     egress::Egress,
     metrics::label::AttemptClass,
@@ -38,6 +39,8 @@ pub struct Ways {
     pub egress: Arc<Egress>,
     /// Through connectors.
     pub destinations: Arc<dyn Destinations>,
+    /// To files, for targets that fetch them.
+    pub links: Arc<Links>,
 }
 
 /// Sends deliveries until it is told to stop.

@@ -18,8 +18,9 @@ use super::{
     sent::{Sent, dead},
 };
 use crate::{
+    assets::links::Links,
     egress::{Answer, EgressError, address::Reach},
-    model::delivery::Delivery,
+    model::{artifact::Artifact, delivery::Delivery},
     secrets::webhook,
 };
 
@@ -109,7 +110,7 @@ impl HttpTarget {
 
     /// Sends a delivery once, at this time in milliseconds since 1970.
     pub async fn send(&self, ways: &Ways, delivery: &Delivery, now_ms: i64) -> Sent {
-        let body = body(delivery).to_string();
+        let body = body(delivery, &ways.links, now_ms).to_string();
         let signature = match self.sign(ways, &delivery.idempotency_key(), now_ms, body.as_bytes()).await {
             Ok(signature) => signature,
             Err(unsigned) => return unsigned,
@@ -160,14 +161,28 @@ impl HttpTarget {
     }
 }
 
-fn body(delivery: &Delivery) -> Value {
+/// Links to files begin to run out now: another attempt has others.
+fn body(delivery: &Delivery, links: &Links, now_ms: i64) -> Value {
+    let artifacts: Vec<Artifact> = serde_json::from_str(&delivery.artifacts).unwrap_or_default();
+    let attachments = artifacts.iter().map(|file| {
+        json!({
+            "asset_id": file.asset_id,
+            "file_name": file.name,
+            "media_type": file.media_type,
+            "sha256": file.asset_id,
+            "byte_length": file.size,
+            "download_path": links.path(&file.asset_id, now_ms),
+        })
+    });
+    let attachments: Vec<Value> = attachments.collect();
     json!({
         "delivery_id": delivery.id,
         "run_id": delivery.run,
         "session_id": delivery.session,
         "content": delivery.content,
         "parts": [{ "type": "text", "text": delivery.content }],
-        "artifacts": [],
+        "artifacts": artifacts,
+        "artifact_attachments": attachments,
         "metadata": {},
     })
 }

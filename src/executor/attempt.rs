@@ -43,7 +43,12 @@ impl<'a> Attempt<'a> {
         match self.store.write(append).await {
             Ok(Appended::Total(total)) => Ok(total),
             Ok(Appended::Lost) => Err(lost()),
-            Ok(Appended::Cancelled) => Err(Failure::fatal("cancelled", "somebody asked for the end of the run".to_owned())),
+            Ok(Appended::Cancelled) => {
+                Err(Failure::fatal("cancelled", "somebody asked for the end of the run".to_owned()))
+            }
+            Ok(Appended::UnknownAsset(id)) => {
+                Err(Failure::fatal("asset_not_found", format!("there is no asset `{id}` to go out")))
+            }
             Ok(Appended::TooMany) => {
                 Err(Failure::fatal("too_many_outputs", format!("a run says at most {MAX_OUTPUTS} outputs")))
             }

@@ -26,6 +26,6 @@ impl Executor for Echo {
                 RunInput::Asset { .. } | RunInput::RemoteFile(_) => None,
             })
             .collect();
-        Ok(vec![Output { content: texts.join("\n") }])
+        Ok(vec![texts.join("\n").into()])
     }
 }

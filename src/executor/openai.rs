@@ -182,7 +182,9 @@ impl OpenAi {
             attempt.spend(self.usage(asked.as_ref().ok())).await?;
             let failure = match asked {
                 Ok(answer) => return Ok(answer),
-                Err(failure) if !failure.again || requests >= self.settings.max_attempts => return Err(failure.last_word()),
+                Err(failure) if !failure.again || requests >= self.settings.max_attempts => {
+                    return Err(failure.last_word());
+                }
                 Err(failure) => failure,
             };
             let wait = failure.after.unwrap_or_default();
@@ -214,7 +216,7 @@ impl Executor for OpenAi {
             let detail = format!("the model ended without a text; finish_reason: {reason}");
             return Err(Failure::last("openai_answer_empty", detail).last_word());
         }
-        Ok(vec![Output { content: answer.said().to_owned() }])
+        Ok(vec![Output::from(answer.said().to_owned())])
     }
 }
 

@@ -130,6 +130,9 @@ impl Worker {
                 self.store.metrics().fenced_writes.inc();
                 tracing::warn!(run = %run.id, "run {} was taken over before it ended", run.id);
             }
+            Ok(Finished::UnknownAsset(asset)) => {
+                tracing::error!(run = %run.id, %asset, "run {} wants asset {asset} to go out, which does not exist", run.id);
+            }
             Ok(Finished::TooMany) => tracing::error!(run = %run.id, "run {} said more than a run may", run.id),
             Err(error) => {
                 tracing::error!(run = %run.id, %error, "run {} could not be finished; it is taken up again after its lease", run.id)

@@ -16,7 +16,7 @@ use crate::{
     model::{
         happening::{self, Happening, RunChange, Verdict},
         ids::{RunId, SessionId},
-        run::{Run, RunRequest, RunStatus},
+        run::{Run, RunInput, RunRequest, RunStatus},
         target::ReplyTarget,
     },
     sessions::placement::{Placement, Unplaced},
@@ -236,11 +236,13 @@ impl Known {
 impl Entry {
     /// Files that it refers to and did not bring along.
     fn referenced_assets(&self) -> impl Iterator<Item = &str> {
-        use crate::model::run::RunInput;
+        self.asset_ids().filter(|id| !self.assets.iter().any(|asset| asset.id == *id))
+    }
+
+    /// Every file of its input.
+    fn asset_ids(&self) -> impl Iterator<Item = &str> {
         self.request.input.iter().filter_map(|part| match part {
-            RunInput::Asset { asset_id, .. } if !self.assets.iter().any(|asset| asset.id == *asset_id) => {
-                Some(asset_id.as_str())
-            }
+            RunInput::Asset { asset_id, .. } => Some(asset_id.as_str()),
             _ => None,
         })
     }
@@ -266,6 +268,9 @@ async fn write(batch: &[Accept], decisions: &[Decision], tx: &mut Tx<'_>) -> Res
         .collect();
     for asset in fresh.iter().flat_map(|(entry, ..)| &entry.assets) {
         assets::insert(tx, asset, now_ms).await?;
+    }
+    for (entry, ..) in &fresh {
+        assets::refer(tx, entry.run, entry.asset_ids()).await?;
     }
     let tails = heads::extend(tx, Line::Sessions, &per_session(&fresh), now_ms).await?;
     let defaults = defaults::settle(tx, &fresh, &tails, now_ms).await?;

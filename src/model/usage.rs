@@ -5,12 +5,13 @@ use utoipa::ToSchema;
 
 /// What all attempts at a run consumed so far, as far as their executor says so.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(default)]
 pub struct Usage {
     /// Tokens that were read.
+    #[serde(default)]
     #[schema(minimum = 0)]
     pub input_tokens: u64,
     /// Tokens that were written.
+    #[serde(default)]
     #[schema(minimum = 0)]
     pub output_tokens: u64,
     /// Those of the read ones that came from a cache.

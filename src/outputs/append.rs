@@ -1,5 +1,7 @@
 //! Outputs before the end of a run.
 
+use std::collections::BTreeSet;
+
 use crate::{
     model::{
         happening,
@@ -7,7 +9,8 @@ use crate::{
         run::{Run, RunStatus},
     },
     store::{
-        StoreError, outputs,
+        StoreError, assets,
+        outputs::{self, NewOutput},
         runs::{self, Fence},
         writer::{Command, Tx},
     },
@@ -28,7 +31,7 @@ pub struct Append {
 }
 
 /// What became of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Appended {
     /// They are stored; the attempt has said so many.
     Total(i64),
@@ -38,6 +41,8 @@ pub enum Appended {
     Cancelled,
     /// The attempt has said too much; nothing was stored.
     TooMany,
+    /// This asset, which was to go out, does not exist; nothing was stored.
+    UnknownAsset(String),
 }
 
 impl Command for Append {
@@ -65,9 +70,30 @@ async fn append_one(append: &Append, tx: &mut Tx<'_>) -> Result<Appended, StoreE
     if total > MAX_OUTPUTS {
         return Ok(Appended::TooMany);
     }
-    outputs::append(tx, append.fence, said, &append.outputs, append.now_ms).await?;
+    let rows = match rows(append, tx).await? {
+        Ok(rows) => rows,
+        Err(missing) => return Ok(Appended::UnknownAsset(missing)),
+    };
+    outputs::append(tx, append.fence, said, &rows, append.now_ms).await?;
     for (ordinal, output) in (said..).zip(&append.outputs) {
         tx.record(happening::output(&run, ordinal, output));
     }
     Ok(Appended::Total(total))
+}
+
+/// The outputs with what is known of their files, which the run holds from now on. Looking and holding are in one transaction,
+/// so that no file is forgotten in between.
+async fn rows<'a>(append: &'a Append, tx: &mut Tx<'_>) -> Result<Result<Vec<NewOutput<'a>>, String>, StoreError> {
+    let ids: BTreeSet<&str> =
+        append.outputs.iter().flat_map(|output| &output.artifacts).map(|file| file.asset_id.as_str()).collect();
+    let known = assets::artifacts(tx, &ids.iter().copied().collect::<Vec<_>>()).await?;
+    if let Some(missing) = ids.iter().find(|id| !known.contains_key(**id)) {
+        return Ok(Err((*missing).to_owned()));
+    }
+    assets::refer(tx, append.fence.run, ids.into_iter()).await?;
+    let rows = append.outputs.iter().map(|output| {
+        let resolved = output.artifacts.iter().filter_map(|file| Some(file.resolve(known.get(&file.asset_id)?)));
+        NewOutput { content: &output.content, artifacts: resolved.collect() }
+    });
+    Ok(Ok(rows.collect()))
 }

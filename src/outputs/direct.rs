@@ -17,7 +17,8 @@ use crate::{
         target::ReplyTarget,
     },
     store::{
-        StoreError, outputs,
+        StoreError,
+        outputs::{self, NewOutput},
         receipts::{self, NewReceipt},
         runs::{self, Fence},
         sessions,
@@ -83,8 +84,9 @@ async fn say_one(say: &Say, tx: &mut Tx<'_>) -> Result<Result<RunId, Unsaid>, St
     let fence = Fence { run: run.id, epoch: run.epoch };
     runs::insert(tx, std::slice::from_ref(&run)).await?;
     runs::complete(tx, run.id, now_ms).await?;
-    let said = Output { content: say.content.clone() };
-    outputs::append(tx, fence, 0, std::slice::from_ref(&said), now_ms).await?;
+    let said = Output::from(say.content.clone());
+    let row = NewOutput { content: &said.content, artifacts: Vec::new() };
+    outputs::append(tx, fence, 0, std::slice::from_ref(&row), now_ms).await?;
     tx.record(happening::output(&run, 0, &said));
     tx.record(run_updated(&run, RunChange::Completed(1)));
     let finish = Finish { fence, end: End::Completed(Vec::new()), desk: say.desk.clone() };

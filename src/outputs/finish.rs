@@ -61,7 +61,7 @@ impl End {
 }
 
 /// What became of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Finished {
     /// Done, or done before under the same epoch.
     Done(RunId),
@@ -71,6 +71,8 @@ pub enum Finished {
     Lost,
     /// It said more than a run may; nothing was written.
     TooMany,
+    /// This asset, which was to go out, does not exist; nothing was written.
+    UnknownAsset(String),
 }
 
 impl Command for Finish {
@@ -124,6 +126,7 @@ async fn complete(finish: &Finish, run: &Run, said: &[Output], tx: &mut Tx<'_>) 
     let total = match Append::apply(&[append], tx).await?.first() {
         Some(Appended::Total(total)) => *total,
         Some(Appended::TooMany) => return Ok(Finished::TooMany),
+        Some(Appended::UnknownAsset(id)) => return Ok(Finished::UnknownAsset(id.clone())),
         _ => return Ok(Finished::Lost),
     };
     runs::end(tx, finish.fence, RunStatus::Completed, None, now_ms).await?;

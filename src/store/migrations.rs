@@ -8,13 +8,14 @@ use sqlx::{
 use super::sql::Dialect;
 
 /// Every step: number, name, text.
-const STEPS: [(i64, &str, &str); 6] = [
+const STEPS: [(i64, &str, &str); 7] = [
     (1, "initial", include_str!("migrations/0001_initial.sql")),
     (2, "operators", include_str!("migrations/0002_operators.sql")),
     (3, "delivery", include_str!("migrations/0003_delivery.sql")),
     (4, "retention", include_str!("migrations/0004_retention.sql")),
     (5, "dead_letters", include_str!("migrations/0005_dead_letters.sql")),
     (6, "executors", include_str!("migrations/0006_executors.sql")),
+    (7, "assets", include_str!("migrations/0007_assets.sql")),
 ];
 
 /// SQLite's words and PostgreSQL's, which knows no row ids.

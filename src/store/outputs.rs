@@ -1,7 +1,9 @@
 //! Outputs: statements. Rows carry the epoch of the attempt that said them; those of a lost attempt stay unread.
 
+use serde_json::json;
+
 use super::{Store, StoreError, only, runs::Fence, sql::Query, writer::Tx};
-use crate::model::{output::Output, run::Run};
+use crate::model::{artifact::Artifact, run::Run};
 
 /// An output as stored.
 #[derive(Clone, Debug)]
@@ -9,7 +11,9 @@ pub struct StoredOutput {
     /// Its place among the run's outputs, from 0.
     pub ordinal: i64,
     /// What was said.
-    pub output: Output,
+    pub content: String,
+    /// The files that go out with it.
+    pub artifacts: Vec<Artifact>,
     /// When.
     pub created_ms: i64,
 }
@@ -20,19 +24,30 @@ pub async fn count(tx: &mut Tx<'_>, fence: Fence) -> Result<i64, StoreError> {
     only(tx.fetch(query.bind(fence.run).bind(fence.epoch)).await?)?.take()
 }
 
+/// An output to store.
+#[derive(Clone, Debug)]
+pub struct NewOutput<'a> {
+    /// What was said.
+    pub content: &'a str,
+    /// The files that go out with it, which exist.
+    pub artifacts: Vec<Artifact>,
+}
+
 /// Adds outputs behind the `said` ones that this attempt has.
 pub async fn append(
     tx: &mut Tx<'_>,
     fence: Fence,
     said: i64,
-    outputs: &[Output],
+    outputs: &[NewOutput<'_>],
     now_ms: i64,
 ) -> Result<(), StoreError> {
     for (chunk, start) in outputs.chunks(64).zip((said..).step_by(64)) {
-        let mut query =
-            Query::rows("INSERT INTO outputs (run_id, epoch, ordinal, content, created_ms) VALUES", 5, chunk.len(), "");
+        let insert = "INSERT INTO outputs (run_id, epoch, ordinal, content, artifacts, created_ms) VALUES";
+        let mut query = Query::rows(insert, 6, chunk.len(), "");
         for (output, ordinal) in chunk.iter().zip(start..) {
-            query = query.bind(fence.run).bind(fence.epoch).bind(ordinal).bind(output.content.as_str()).bind(now_ms);
+            let artifacts = json!(output.artifacts).to_string();
+            query = query.bind(fence.run).bind(fence.epoch).bind(ordinal).bind(output.content);
+            query = query.bind(artifacts.as_str()).bind(now_ms);
         }
         tx.execute(query).await?;
     }
@@ -48,12 +63,16 @@ pub async fn said(tx: &mut Tx<'_>, fence: Fence) -> Result<Vec<(String, String)>
 
 /// A run's outputs: those of its last attempt.
 pub async fn of_run(store: &Store, run: &Run) -> Result<Vec<StoredOutput>, StoreError> {
-    let query =
-        Query::new("SELECT ordinal, content, created_ms FROM outputs WHERE run_id = ? AND epoch = ? ORDER BY ordinal");
+    let query = Query::new(
+        "SELECT ordinal, content, artifacts, created_ms FROM outputs WHERE run_id = ? AND epoch = ? ORDER BY ordinal",
+    );
     let rows = store.read(query.bind(run.id).bind(run.epoch)).await?;
     rows.into_iter()
         .map(|mut row| {
-            Ok(StoredOutput { ordinal: row.take()?, output: Output { content: row.take()? }, created_ms: row.take()? })
+            let (ordinal, content, artifacts) = (row.take()?, row.take()?, row.take::<String>()?);
+            let artifacts = serde_json::from_str(&artifacts)
+                .map_err(|_| StoreError::Damaged("the files of an output cannot be read"))?;
+            Ok(StoredOutput { ordinal, content, artifacts, created_ms: row.take()? })
         })
         .collect()
 }

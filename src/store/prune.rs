@@ -231,6 +231,8 @@ async fn delete(command: &Prune, keys: &[Value], tx: &mut Tx<'_>) -> Result<u64,
         Pruned::Runs => {
             let ids = keys_of(tx, within("DELETE FROM runs WHERE id IN", format!("AND {old} RETURNING id"))).await?;
             forget(tx, "DELETE FROM outputs WHERE run_id IN", &ids).await?;
+            // The files that only they held are swept as orphans.
+            forget(tx, "DELETE FROM asset_refs WHERE run_id IN", &ids).await?;
             Ok(ids.len() as u64)
         }
         Pruned::Sessions => {

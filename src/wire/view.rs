@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 use super::delivery_view::DeliveryView;
 use crate::{
     model::{
+        artifact::Artifact,
         ids::{RunId, SessionId},
         run::{Run, RunError, RunInput, RunStatus},
         target::ReplyTarget,
@@ -89,6 +90,7 @@ struct RequestView {
 struct OutputView {
     ordinal: i64,
     content: String,
+    artifacts: Vec<Artifact>,
     created_at_ms: i64,
 }
 
@@ -129,7 +131,8 @@ impl RunView {
             .into_iter()
             .map(|said| OutputView {
                 ordinal: said.ordinal,
-                content: said.output.content,
+                content: said.content,
+                artifacts: said.artifacts,
                 created_at_ms: said.created_ms,
             })
             .collect();

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what helpers cannot do fails the test that asked for it")]
 
+mod assets;
 mod auth;
 mod cli;
 mod config;

@@ -13,7 +13,7 @@ const LINES: usize = 400;
 
 /// Which module of `src` may use which others. Stages come in the order of the flow, and none uses an earlier one, but
 /// for the executor, which takes its work from the queue.
-const MAY_USE: [(&str, &str); 28] = [
+const MAY_USE: [(&str, &str); 29] = [
     ("model", ""),
     ("clock", "model"),
     ("secrets", ""),
@@ -29,19 +29,20 @@ const MAY_USE: [(&str, &str); 28] = [
     ("vault", "clock model secrets store"),
     ("registry", "clock config connectors delivery ingress metrics model nearest secrets store vault wire"),
     ("retention", "clock metrics store"),
+    ("assets", "clock config store"),
     ("wire", "model nearest secrets store"),
     ("ingress", "clock config connectors delivery metrics model queue secrets sessions store telemetry wire"),
     ("sessions", "model store"),
     ("queue", "clock model store"),
     ("executor", "clock connectors egress metrics model outputs places queue secrets store telemetry vault"),
     ("outputs", "clock delivery metrics model store"),
-    ("delivery", "clock connectors egress metrics model nearest places secrets store telemetry"),
+    ("delivery", "assets clock connectors egress metrics model nearest places secrets store telemetry"),
     // Settings are read where they are used; this names them all.
     ("config", "connectors delivery egress executor model nearest queue retention secrets store telemetry"),
     ("server", "config"),
     (
         "api",
-        "clock config connectors delivery egress executor ingress lifecycle metrics model nearest outputs queue registry secrets \
+        "assets clock config connectors delivery egress executor ingress lifecycle metrics model nearest outputs queue registry secrets \
          sessions store telemetry vault wire",
     ),
     ("app", "*"),

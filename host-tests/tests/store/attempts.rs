@@ -24,7 +24,7 @@ use kheish::{
 use kheish_host_tests::wait::eventually;
 use tokio_util::sync::CancellationToken;
 
-use super::{Accepted, RunStatus, accept, event};
+use super::{Accepted, RunStatus, accept, desk, event};
 
 /// Three attempts, short waits, and leases that are looked after every 100 ms.
 fn settings() -> QueueSettings {
@@ -61,7 +61,7 @@ impl Executor for Scripted {
 }
 
 fn said(text: &str) -> Output {
-    Output { content: text.to_owned() }
+    Output::from(text.to_owned())
 }
 
 /// A worker over a store, and the runs that it is given.
@@ -77,7 +77,7 @@ impl Bench {
         let (clock, stop) = (Clock::system(), CancellationToken::new());
         let executor = Arc::new(Scripted { over: Mutex::new(None) });
         let own = Arc::clone(&executor);
-        let worker = Worker::new(store.clone(), clock.clone(), settings(), "daemon:test".to_owned(), own);
+        let worker = Worker::new(store.clone(), desk(&clock), settings(), "daemon:test".to_owned(), own);
         tokio::spawn(worker.run(stop.clone()));
         Self { store: store.clone(), clock, executor, stop }
     }
@@ -98,7 +98,7 @@ impl Bench {
 
     async fn texts(&self, run: &Run) -> Vec<String> {
         let said = outputs::of_run(&self.store, run).await.unwrap();
-        said.into_iter().map(|said| said.output.content).collect()
+        said.into_iter().map(|said| said.content).collect()
     }
 }
 
@@ -130,7 +130,7 @@ pub(crate) async fn an_attempt_is_over_with_its_lease(stores: Vec<Store>) {
     assert!(!over.is_cancelled());
     let fence = Fence { run: id, epoch: run.epoch };
     let end = End::Retry { wait_ms: 600_000 };
-    let given_back = Finish { fence, end, clock: bench.clock.clone() };
+    let given_back = Finish { fence, end, desk: desk(&bench.clock) };
     assert_eq!(bench.store.write(given_back).await.unwrap(), Finished::Done(id));
     eventually("the attempt is over", async || over.is_cancelled().then_some(())).await;
     let late = Spend { fence, usage: Usage { input_tokens: 1, ..Usage::default() } };

@@ -1,16 +1,21 @@
 //! Cancellation while other daemons claim, and an executor of the daemon's own that is stopped.
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
+use async_trait::async_trait;
 use kheish::{
     clock::Clock,
-    executor::{Executor, worker::Worker},
+    executor::{
+        Executor,
+        attempt::{Attempt, Failure},
+        worker::Worker,
+    },
     ingress::accept::Accepted,
     lifecycle::Phase,
     model::{
         ids::RunId,
         output::Output,
-        run::{Run, RunError, RunStatus},
+        run::{Run, RunStatus},
     },
     queue::{
         QueueSettings,
@@ -58,20 +63,12 @@ impl Drop for Told {
     }
 }
 
+#[async_trait]
 impl Executor for Endless {
-    fn perform<'a, 'b, 'f>(
-        &'a self,
-        _: &'b Run,
-    ) -> Pin<Box<dyn Future<Output = Result<Vec<Output>, RunError>> + Send + 'f>>
-    where
-        'a: 'f,
-        'b: 'f,
-    {
+    async fn perform(&self, _: &Run, _: &Attempt<'_>) -> Result<Vec<Output>, Failure> {
         let told = Told(self.0.clone());
-        Box::pin(async move {
-            told.0.send("begun").unwrap();
-            std::future::pending().await
-        })
+        told.0.send("begun").unwrap();
+        std::future::pending().await
     }
 }
 

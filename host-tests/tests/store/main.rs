@@ -14,7 +14,6 @@ use kheish::{
     model::{
         event::SessionKey,
         ids::{ConnectorId, RunId, SessionId},
-        output::Output,
         run::{RunInput, RunRequest, RunStatus},
         target::ReplyTarget,
     },
@@ -154,7 +153,7 @@ async fn claim(store: &Store, clock: &Clock, limit: i64) -> Vec<ClaimedRun> {
 
 async fn finish(store: &Store, clock: &Clock, run: &ClaimedRun) -> Finished {
     let fence = Fence { run: run.run.id, epoch: run.run.epoch };
-    let end = End::Completed(vec![Output { content: "said".to_owned() }]);
+    let end = End::Completed(vec!["said".to_owned().into()]);
     store.write(Finish { fence, end, desk: desk(clock) }).await.unwrap()
 }
 
@@ -197,7 +196,7 @@ async fn a_late_write_is_refused_by_the_fence(stores: Vec<Store>) {
     let late = Fence { run: claimed.run.id, epoch: claimed.run.epoch - 1 };
     let held = stores[0].write(Heartbeat { fence: late, until_ms: clock.now_ms() + 1 }).await.unwrap();
     assert_eq!(held, Held::Lost);
-    let end = End::Completed(vec![Output { content: "late".to_owned() }]);
+    let end = End::Completed(vec!["late".to_owned().into()]);
     assert_eq!(stores[0].write(Finish { fence: late, end, desk: desk(&clock) }).await.unwrap(), Finished::Lost);
     assert_eq!(runs::get(&stores[0], claimed.run.id).await.unwrap().unwrap().status, RunStatus::Running);
     assert!(matches!(finish(&stores[0], &clock, &claimed).await, Finished::Done(_)));

@@ -3,7 +3,7 @@
 //! Paths are compared as they were sent, segment by segment, as the router does: nothing is decoded first, so an escaped
 //! slash cannot turn one path into another between here and there.
 
-use axum::http::Method;
+use axum::http::{Method, Uri};
 
 /// Whose path it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +68,15 @@ pub(super) fn zone(path: &str) -> Zone {
 pub(super) fn needs(method: &Method, path: &str) -> Needs {
     let listed = !changes_something(method) && READ_ONLY.iter().any(|pattern| matches(pattern, path));
     if listed { Needs::ReadOnly } else { Needs::Admin }
+}
+
+/// The file and the token of a link to a file's bytes, as they were sent. Nothing else than this one GET can be asked for so.
+pub(super) fn link<'r>(method: &Method, uri: &'r Uri) -> Option<(&'r str, &'r str)> {
+    if method != Method::GET || !matches("/v1/assets/*/raw", uri.path()) {
+        return None;
+    }
+    let token = uri.query()?.split('&').find_map(|pair| pair.strip_prefix("token="))?;
+    Some((segments(uri.path()).nth(2)?, token))
 }
 
 /// Whether a request that was let in is a row in the audit file.
@@ -160,6 +169,29 @@ mod tests {
             "/v1/status%2f",
         ] {
             assert_eq!(needs(&Method::GET, path), Needs::Admin, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_link_is_one_get_of_a_files_bytes() {
+        let link =
+            |method: Method, uri: &str| link(&method, &uri.parse().unwrap()).map(|(id, token)| format!("{id} {token}"));
+        assert_eq!(link(Method::GET, "/v1/assets/ab/raw?token=1.2").as_deref(), Some("ab 1.2"));
+        assert_eq!(link(Method::GET, "/v1/assets/ab/raw?x=1&token=").as_deref(), Some("ab "));
+        for path in [
+            "/v1/assets/ab/raw",
+            "/v1/assets/ab/raw?Token=1.2",
+            "/v1/assets/ab/raw/?token=1.2",
+            "/v1/assets/ab?token=1.2",
+            "/v1/assets/ab/../raw?token=1.2",
+            "/v1/assets/a%2fb/raw?token=1.2",
+            "/v1/status?token=1.2",
+            "//v1/assets/ab/raw?token=1.2",
+        ] {
+            assert_eq!(link(Method::GET, path), None, "{path}");
+        }
+        for method in [Method::HEAD, Method::OPTIONS, Method::POST, Method::PUT, Method::DELETE] {
+            assert_eq!(link(method, "/v1/assets/ab/raw?token=1.2"), None);
         }
     }
 

@@ -15,6 +15,8 @@ pub(super) enum Failure {
     InvalidToken,
     /// The read-only token where the admin token is needed.
     InsufficientAccess,
+    /// A link to a file that is none of the daemon's, or whose time is over.
+    InvalidLink,
     /// A page of an origin that may not call the daemon.
     OriginNotAllowed,
     /// A `Host` that is not this machine, on a daemon without tokens.
@@ -29,6 +31,7 @@ impl Failure {
             Self::MalformedToken => "malformed_token",
             Self::InvalidToken => "invalid_token",
             Self::InsufficientAccess => "insufficient_access",
+            Self::InvalidLink => "invalid_link",
             Self::OriginNotAllowed => "origin_not_allowed",
             Self::HostNotAllowed => "host_not_allowed",
         }
@@ -54,7 +57,9 @@ impl Failure {
     /// The answer.
     pub(super) fn problem(self) -> Problem {
         let status = match self {
-            Self::MissingToken | Self::MalformedToken | Self::InvalidToken => StatusCode::UNAUTHORIZED,
+            Self::MissingToken | Self::MalformedToken | Self::InvalidToken | Self::InvalidLink => {
+                StatusCode::UNAUTHORIZED
+            }
             _ => StatusCode::FORBIDDEN,
         };
         let problem = Problem::new(status, self.domain(), self.code(), self.detail());
@@ -81,6 +86,7 @@ impl Failure {
             Self::MalformedToken => "send one Authorization header of the form `Bearer <token>`",
             Self::InvalidToken => "the token is none of this daemon's",
             Self::InsufficientAccess => "this needs the admin token; the read-only token was sent",
+            Self::InvalidLink => "the link is not good, or not any more: ask for a new delivery, or send a token",
             Self::OriginNotAllowed => {
                 "pages of this origin may not call the daemon: use one from a loopback address that auth.cors_allow_origins allows"
             }

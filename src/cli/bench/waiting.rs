@@ -83,7 +83,7 @@ async fn end_run(store: &Store, clock: &Clock, outputs: u64, targets: Vec<ReplyT
     store.write(accept).await??;
     let claim = Claim { owner: "prefill".to_owned(), limit: 1, lease_ms: 600_000, now_ms: clock.now_ms() };
     let claimed = store.write(claim).await?.pop().context("the run that was made is claimed")?;
-    let said = (0..outputs).map(|number| Output { content: format!("Order {number} has arrived.") }).collect();
+    let said = (0..outputs).map(|number| Output::from(format!("Order {number} has arrived."))).collect();
     let desk = Desk { clock: clock.clone(), destinations: Arc::new(NoConnectors) };
     let fence = Fence { run: claimed.run.id, epoch: claimed.run.epoch };
     let finished = store.write(Finish { fence, end: End::Completed(said), desk }).await?;

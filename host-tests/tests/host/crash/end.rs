@@ -41,7 +41,7 @@ async fn asked_to_stop_it_ends_well() {
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert_eq!(
         files(&host),
-        ["compiled", "control-plane-auth", "kheish.db", "kheishd.lock", "master.key"],
+        ["assets", "compiled", "control-plane-auth", "kheish.db", "kheishd.lock", "master.key"],
         "the log is folded into the file"
     );
     let mode = fs::metadata(host.state_folder().join("kheish.db")).unwrap().permissions().mode();
