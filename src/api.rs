@@ -130,6 +130,7 @@ fn control() -> OpenApiRouter<Api> {
         .routes(routes!(deliveries::act::replay))
         .routes(routes!(deliveries::act::resolve))
         .routes(routes!(deliveries::act::cancel))
+        .routes(routes!(deliveries::act::look_up))
         .routes(routes!(deliveries::act::resend))
         .routes(routes!(deliveries::act::mark_delivered))
         .routes(routes!(deliveries::act::resend_part))

@@ -22,7 +22,7 @@ pub mod outgoing;
 pub mod wasm;
 
 use manifest::Manifest;
-use outgoing::{Attempt, Outgoing};
+use outgoing::{Attempt, Outgoing, Search};
 
 /// Provides one connector kind. Shared by every connector of the kind and called concurrently.
 #[async_trait]
@@ -56,6 +56,16 @@ pub trait Plugin: Send + Sync {
     /// Sends one text once, on a fresh instance.
     async fn deliver(&self, _context: Arc<Context>, _outgoing: Outgoing) -> Result<Attempt, Fault> {
         Err(Fault::Contract("it does not deliver".to_owned()))
+    }
+
+    /// Whether connectors of the kind can look up what became of a part. What cannot is never asked to.
+    fn reconciles(&self) -> bool {
+        false
+    }
+
+    /// Asks the platform, on a fresh instance, whether an interrupted attempt arrived.
+    async fn find(&self, _context: Arc<Context>, _outgoing: Outgoing) -> Result<Search, Fault> {
+        Err(Fault::Contract("it looks nothing up".to_owned()))
     }
 }
 

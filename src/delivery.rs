@@ -1,13 +1,14 @@
 //! Stage 6: get it there, or say why not.
 //!
 //! The dispatcher ([`dispatcher`]) leases lanes, sends the oldest delivery of each, to a URL ([`http`]) or through a
-//! connector ([`connector`]), and settles it ([`settle`], transaction 4). Lanes run side by side; a slow target holds up nobody but itself.
+//! connector ([`connector`]), and settles it ([`settle`], transaction 4). What nobody knows of is looked up first ([`look_up`]). Lanes run side by side; a slow target holds up nobody but itself.
 
 pub mod backoff;
 pub mod connector;
 pub mod destinations;
 pub mod dispatcher;
 pub mod http;
+pub mod look_up;
 pub mod operate;
 pub mod parts;
 pub mod policies;
@@ -36,6 +37,9 @@ pub struct DeliverySettings {
     pub max_retry_after_ms: i64,
     /// How long a connector that its platform has locked out waits before it is tried again, in milliseconds. Costs no attempt.
     pub locked_out_ms: i64,
+    /// How long after it was interrupted a part is looked up first, in milliseconds: platforms need a moment to find what
+    /// they have just taken.
+    pub look_up_after_ms: i64,
     /// When a lane's target is left in peace.
     pub breaker: BreakerSettings,
     /// Deliveries to URLs.
@@ -111,6 +115,7 @@ impl Default for DeliverySettings {
             poll_interval_ms: 1_000,
             max_retry_after_ms: 3_600_000,
             locked_out_ms: 60_000,
+            look_up_after_ms: 2_000,
             breaker: BreakerSettings::default(),
             http: HttpDelivery::default(),
             connectors: BackoffSettings::default(),

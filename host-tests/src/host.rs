@@ -30,6 +30,9 @@ pub const MISBEHAVING: &str = "fixtures/misbehaving.wasm";
 /// The one that sends into the log.
 pub const OUTBOX: &str = "fixtures/outbox.wasm";
 
+/// The same as another kind, which looks up what it may have sent.
+pub const FINDER: &str = "fixtures/finder.wasm";
+
 /// The example of a connector of one's own.
 pub const GITHUB: &str = "examples/github.wasm";
 

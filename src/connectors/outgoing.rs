@@ -24,7 +24,8 @@ pub struct Outgoing {
     pub sent: Vec<DeliveryReceipt>,
     /// Stable over all attempts of the part.
     pub idempotency_key: String,
-    /// What the host knows beside it: a JSON object with `run_id` and `session_id`.
+    /// What the host knows beside it: a JSON object with `run_id` and `session_id`; for a look-up with
+    /// `attempt_started_at_ms` too.
     pub metadata: String,
 }
 
@@ -35,6 +36,26 @@ pub struct Attempt {
     pub outcome: Result<DeliveryReceipt, Failure>,
     /// Committed with what becomes of the delivery.
     pub effects: Vec<Effect>,
+}
+
+/// What a look-up found, where the plugin answered at all.
+#[derive(Debug)]
+pub struct Search {
+    /// What became of the part.
+    pub outcome: Result<Finding, Failure>,
+    /// Committed with what follows.
+    pub effects: Vec<Effect>,
+}
+
+/// What became of a part of which nobody knew whether it arrived.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// The platform has it.
+    Sent(DeliveryReceipt),
+    /// The platform does not have it.
+    Absent,
+    /// The platform cannot tell.
+    Undecidable,
 }
 
 /// The platform took it.

@@ -1,6 +1,6 @@
 //! A connector as target: one call of its plugin for each attempt.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     destinations::Destinations,
@@ -43,7 +43,8 @@ pub async fn send(destinations: &dyn Destinations, delivery: &Delivery, locked_o
     }
 }
 
-fn outgoing(delivery: &Delivery, route: String) -> Outgoing {
+/// One part for a plugin; a look-up gets what the attempt in question got, and when that began.
+pub(super) fn outgoing(delivery: &Delivery, route: String) -> Outgoing {
     Outgoing {
         delivery_id: delivery.id.to_string(),
         attempt: u32::try_from(delivery.attempt).unwrap_or(u32::MAX),
@@ -54,8 +55,16 @@ fn outgoing(delivery: &Delivery, route: String) -> Outgoing {
         part_count: u32::try_from(delivery.parts).unwrap_or(u32::MAX),
         sent: delivery.sent.iter().map(receipt).collect(),
         idempotency_key: delivery.idempotency_key(),
-        metadata: json!({ "run_id": delivery.run, "session_id": delivery.session }).to_string(),
+        metadata: metadata(delivery).to_string(),
     }
+}
+
+fn metadata(delivery: &Delivery) -> Value {
+    let mut metadata = json!({ "run_id": delivery.run, "session_id": delivery.session });
+    if let Some(look_up) = delivery.look_up {
+        metadata["attempt_started_at_ms"] = look_up.attempt_started_ms.into();
+    }
+    metadata
 }
 
 fn receipt(kept: &Receipt) -> DeliveryReceipt {
@@ -63,7 +72,7 @@ fn receipt(kept: &Receipt) -> DeliveryReceipt {
     DeliveryReceipt { platform_id: kept.platform_id.clone(), detail }
 }
 
-fn failed(failure: Failure, locked_out_ms: i64) -> Sent {
+pub(super) fn failed(failure: Failure, locked_out_ms: i64) -> Sent {
     let Failure { kind, code, reason: detail, retry_after_ms } = failure;
     match kind {
         FailureKind::Retryable => {
@@ -80,8 +89,8 @@ fn failed(failure: Failure, locked_out_ms: i64) -> Sent {
 
 /// The plugin gave no answer. Nothing that guests may import can send, so nothing was sent and it is safe to try again. Once
 /// one of them can, a call that began and did not end is unknown.
-fn no_answer(id: &ConnectorId, fault: &Fault) -> Sent {
-    tracing::warn!(connector = %id, error = %fault, "a delivery through {id} failed: {fault}");
+pub(super) fn no_answer(id: &ConnectorId, fault: &Fault) -> Sent {
+    tracing::warn!(connector = %id, error = %fault, "a call of {id} that delivers or looks up failed: {fault}");
     let (code, detail, counts) = match fault {
         Fault::Overloaded => ("overloaded", "has too many deliveries in flight", false),
         Fault::Deadline(_) => ("connector_timeout", "took too long", true),

@@ -1,5 +1,7 @@
 //! The loop that sends: leases lanes as workers are free, one delivery at a time in each.
 
+mod look_up;
+
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
@@ -7,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use super::{
-    DeliverySettings,
+    BreakerSettings, DeliverySettings,
     backoff::{self},
     connector,
     destinations::Destinations,
@@ -20,6 +22,7 @@ use super::{
 use crate::{
     assets::links::Links,
     clock::Clock,
+    connectors::Effect,
     egress::Egress,
     metrics::label::AttemptClass,
     model::delivery::{Delivery, DeliveryStatus, Receipt, UnknownPolicy},
@@ -117,8 +120,16 @@ impl Dispatcher {
         let taken = self.store.write(take).await?;
         let count = taken.len();
         for (delivery, place) in taken.into_iter().zip(free) {
-            let span = trace::deliver(&delivery);
-            places.spawn(place, Arc::clone(self).send(delivery).instrument(span));
+            match delivery.look_up {
+                None => {
+                    let span = trace::deliver(&delivery);
+                    places.spawn(place, Arc::clone(self).send(delivery).instrument(span));
+                }
+                Some(look_up) => {
+                    let (span, this) = (trace::look_up(&delivery), Arc::clone(self));
+                    places.spawn(place, async move { this.look_up(delivery, look_up).await }.instrument(span));
+                }
+            }
         }
         Ok(count)
     }
@@ -133,12 +144,18 @@ impl Dispatcher {
         };
         self.count(&delivery, &sent);
         let failed = matches!(sent, Sent::Retry { counts: true, .. }).then(|| self.settings.breaker.clone());
-        let mut settlement = self.settlement(&delivery, sent);
+        let settlement = self.settlement(&delivery, sent);
+        self.settle(delivery, End { settlement, looked: None, failed, effects }).await;
+    }
+
+    /// Writes how an attempt or a look-up ended.
+    async fn settle(&self, delivery: Delivery, end: End) {
+        let End { mut settlement, looked, failed, effects } = end;
         // What targets answer is theirs to write, and may repeat what they were sent.
         settlement.error = settlement.error.map(|(code, detail)| (code, mask(&detail).into_owned()));
         let (id, attempt, status) = (delivery.id, delivery.attempt, settlement.status);
         let (policy, now_ms) = (self.policies().of(&delivery), self.clock.now_ms());
-        match self.store.write(Settle { delivery, settlement, policy, failed, effects, now_ms }).await {
+        match self.store.write(Settle { delivery, settlement, policy, looked, failed, effects, now_ms }).await {
             Ok(true) => tracing::debug!(delivery = %id, attempt, ?status, "delivery {id} settled"),
             Ok(false) => {
                 self.store.metrics().fenced_writes.inc();
@@ -153,7 +170,11 @@ impl Dispatcher {
     }
 
     fn policies(&self) -> Policies {
-        Policies { destinations: Arc::clone(&self.ways.destinations), http: self.settings.http.unknown }
+        Policies {
+            destinations: Arc::clone(&self.ways.destinations),
+            http: self.settings.http.unknown,
+            look_up_after_ms: self.settings.look_up_after_ms,
+        }
     }
 
     fn count(&self, delivery: &Delivery, sent: &Sent) {
@@ -178,7 +199,6 @@ impl Dispatcher {
 
     /// Turns an answer into the row's next state.
     fn settlement(&self, delivery: &Delivery, sent: Sent) -> Settlement {
-        let ended = |status, error| Settlement { status, uncounted: 0, next_ms: None, error, receipt: None };
         let (retry, now_ms) = (self.settings.retry(&delivery.target), self.clock.now_ms());
         let own = backoff::delay_ms(&retry, delivery.attempt, rand::random());
         match sent {
@@ -186,32 +206,57 @@ impl Dispatcher {
                 let receipt = Some(Receipt { platform_id, detail });
                 Settlement { receipt, ..ended(DeliveryStatus::Delivered, None) }
             }
-            Sent::Unknown { code, detail } => {
-                let resend =
-                    self.policies().of(delivery) == UnknownPolicy::Resend && delivery.attempt < retry.max_attempts;
-                let next_ms = resend.then_some(now_ms + own);
-                Settlement { next_ms, ..ended(DeliveryStatus::Unknown, Some((code, detail))) }
-            }
+            Sent::Unknown { code, detail } => match self.policies().look_up_after_ms(delivery) {
+                Some(wait_ms) => Settlement {
+                    sought: true,
+                    next_ms: Some(now_ms + wait_ms),
+                    ..ended(DeliveryStatus::Unknown, Some((code, detail)))
+                },
+                None => self.undecided(delivery, (code, detail)),
+            },
             Sent::Dead { code, detail } => ended(DeliveryStatus::Dead, Some((code, detail))),
             Sent::Retry { code, detail, counts, .. } if counts && delivery.attempt >= retry.max_attempts => {
                 ended(DeliveryStatus::Dead, Some((code, format!("{detail} (attempt {}, the last)", delivery.attempt))))
             }
             Sent::Retry { code, detail, after_ms, counts } => {
                 // What the target asks for is never shortened, and never hurries the schedule (contract section 6.2).
-                let next_ms =
-                    now_ms + after_ms.map_or(own, |asked| asked.min(self.settings.max_retry_after_ms).max(own));
+                let next_ms = now_ms + self.wait_ms(after_ms, own);
                 if next_ms - delivery.created_ms > retry.give_up_after_ms {
                     let detail = format!("{detail} (given up: the next attempt would be too late)");
                     return ended(DeliveryStatus::Dead, Some((code, detail)));
                 }
                 Settlement {
-                    status: DeliveryStatus::Pending,
                     uncounted: i64::from(!counts),
                     next_ms: Some(next_ms),
-                    error: Some((code, detail)),
-                    receipt: None,
+                    ..ended(DeliveryStatus::Pending, Some((code, detail)))
                 }
             }
         }
     }
+
+    /// What follows by the policy when nobody knows, and nobody can be asked.
+    fn undecided(&self, delivery: &Delivery, error: (String, String)) -> Settlement {
+        let retry = self.settings.retry(&delivery.target);
+        let resend = self.policies().of(delivery) == UnknownPolicy::Resend && delivery.attempt < retry.max_attempts;
+        let own = backoff::delay_ms(&retry, delivery.attempt, rand::random());
+        let next_ms = resend.then_some(self.clock.now_ms() + own);
+        Settlement { next_ms, ..ended(DeliveryStatus::Unknown, Some(error)) }
+    }
+
+    /// A wait of the schedule's, or the longer one that was asked for, as far as it may be asked for.
+    fn wait_ms(&self, asked_ms: Option<i64>, own_ms: i64) -> i64 {
+        asked_ms.map_or(own_ms, |asked| asked.min(self.settings.max_retry_after_ms).max(own_ms))
+    }
+}
+
+/// How an attempt or a look-up ended, with what is kept of it.
+struct End {
+    settlement: Settlement,
+    looked: Option<(String, String)>,
+    failed: Option<BreakerSettings>,
+    effects: Vec<Effect>,
+}
+
+fn ended(status: DeliveryStatus, error: Option<(String, String)>) -> Settlement {
+    Settlement { status, uncounted: 0, sought: false, next_ms: None, error, receipt: None }
 }

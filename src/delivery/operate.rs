@@ -3,6 +3,7 @@
 
 pub mod close;
 pub mod decide;
+pub mod look_up;
 pub mod replay;
 pub mod reset;
 

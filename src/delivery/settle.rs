@@ -1,5 +1,5 @@
-//! Transaction 4, settle: delivered, to be tried again, unknown, or given up, with what the plugin wants remembered; the
-//! lane moves on or waits.
+//! Transaction 4, settle: delivered, to be tried again, to be looked up, unknown, or given up, with what the plugin wants
+//! remembered; the lane moves on or waits.
 
 use serde_json::json;
 
@@ -16,20 +16,22 @@ use crate::{
         StoreError,
         deliveries::{self, Settlement},
         heads::{self, Claimed, Line},
-        key_values,
+        key_values, lanes,
         writer::{Command, Tx},
     },
 };
 
-/// Records how an attempt ended.
+/// Records how an attempt, or a look-up, ended.
 #[derive(Clone, Debug)]
 pub struct Settle {
     /// What was sent, under which epoch of its lane.
     pub delivery: Delivery,
-    /// How it ended. Unknown with a time to try again is said to be unknown, and then waits.
+    /// How it ended. Unknown with a time to try again is said to be unknown, and then waits, unless it is looked up then.
     pub settlement: Settlement,
     /// What follows from not knowing.
     pub policy: UnknownPolicy,
+    /// What a look-up said, stable and for people; none for an attempt.
+    pub looked: Option<(String, String)>,
     /// When it was a failure that another try may mend: what breaks the lane off.
     pub failed: Option<BreakerSettings>,
     /// What the plugin that sent it writes to its connector's state.
@@ -54,21 +56,33 @@ impl Command for Settle {
 pub(super) async fn settle_one(settle: &Settle, tx: &mut Tx<'_>) -> Result<bool, StoreError> {
     let (delivery, settlement) = (&settle.delivery, &settle.settlement);
     let waits = Settlement { status: DeliveryStatus::Pending, ..settlement.clone() };
-    let again = settlement.next_ms.is_some();
+    let again = settlement.next_ms.is_some() && !settlement.sought;
     let row = if again { &waits } else { settlement };
     if !deliveries::settle(tx, delivery, row, settle.now_ms).await? {
+        if delivery.look_up.is_some() {
+            // An operator may have decided meanwhile; then the lease is still held.
+            heads::release(tx, Line::Lanes, &lane(&delivery.target, delivery.epoch), settle.now_ms).await?;
+            lanes::recount(tx, &delivery.target.lane(), 0, settle.now_ms).await?;
+            tx.wake_deliveries();
+        }
         return Ok(false);
     }
     write_effects(settle, tx).await?;
-    if let Some((code, detail)) = &settlement.error {
-        deliveries::record_attempt(tx, delivery, outcome(settlement.status), (code, detail), settle.now_ms).await?;
+    let failed = settlement.error.as_ref().map(|error| (outcome(settlement.status), error));
+    if let Some((outcome, (code, detail))) = settle.looked.as_ref().map(|said| ("look_up", said)).or(failed) {
+        deliveries::record_attempt(tx, delivery, outcome, (code, detail), settle.now_ms).await?;
     }
     if again && settlement.status == DeliveryStatus::Unknown {
         // Streams hear that it was unknown before they hear that it waits again.
         tx.record(told(delivery, &Settlement { next_ms: None, ..settlement.clone() }));
     }
-    tx.record(told(delivery, row));
+    let said = settle.looked.as_ref().map(|(code, _)| code.clone());
+    tx.record(told(delivery, row).with_some("look_up", said));
     move_lane(settle, tx).await?;
+    if delivery.look_up.is_some() {
+        // What waits behind it may have a time of its own.
+        lanes::recount(tx, &delivery.target.lane(), 0, settle.now_ms).await?;
+    }
     tx.wake_deliveries();
     Ok(true)
 }
@@ -90,7 +104,9 @@ async fn move_lane(settle: &Settle, tx: &mut Tx<'_>) -> Result<(), StoreError> {
     }
     match settlement.status {
         // A success closes the breaker.
-        DeliveryStatus::Delivered if delivery.lane_failures > 0 => heads::recovered(tx, &lane).await?,
+        DeliveryStatus::Delivered if delivery.lane_failures > 0 && delivery.look_up.is_none() => {
+            heads::recovered(tx, &lane).await?
+        }
         DeliveryStatus::Dead if delivery.part + 1 < delivery.parts => {
             let cancelled = deliveries::cancel_rest(tx, delivery, *now_ms).await?;
             heads::forget(tx, &lane, cancelled).await?;
@@ -126,9 +142,11 @@ async fn write_effects(settle: &Settle, tx: &mut Tx<'_>) -> Result<(), StoreErro
 
 fn told(delivery: &Delivery, settlement: &Settlement) -> Happening {
     let error = settlement.error.clone().map(|(code, detail)| RunError { code, detail });
-    delivery_updated(delivery.now(settlement.status, delivery.attempt - settlement.uncounted))
+    let uncounted = if delivery.look_up.is_some() { 0 } else { settlement.uncounted };
+    let next = if settlement.sought { "next_look_up_at_ms" } else { "next_attempt_at_ms" };
+    delivery_updated(delivery.now(settlement.status, delivery.attempt - uncounted))
         .with_some("part", (delivery.parts > 1).then_some(delivery.part))
-        .with_some("next_attempt_at_ms", settlement.next_ms)
+        .with_some(next, settlement.next_ms)
         .with_some("error", error.map(|error| json!(error)))
 }
 

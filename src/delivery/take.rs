@@ -1,4 +1,5 @@
-//! Leasing lanes: the oldest pending part of each is recorded as being sent before a byte leaves.
+//! Leasing lanes: the oldest pending part of each is recorded as being sent before a byte leaves. What is to be looked up
+//! goes first.
 
 use super::{
     policies::Policies,
@@ -54,10 +55,13 @@ async fn take_some(take: &Take, tx: &mut Tx<'_>) -> Result<Vec<Delivery>, StoreE
                 tx.record(delivery_updated(delivery.now(DeliveryStatus::Sending, delivery.attempt)));
                 taken.push(delivery);
             }
-            None => {
-                tracing::error!(lane = lane.id, "lane {} was ready without a pending delivery; released", lane.id);
-                heads::release(tx, Line::Lanes, &lane, take.now_ms).await?;
-            }
+            None => match deliveries::take_sought(tx, &lane, take.now_ms).await? {
+                Some(delivery) => taken.push(delivery),
+                None => {
+                    tracing::error!(lane = lane.id, "lane {} was ready without a pending delivery; released", lane.id);
+                    heads::release(tx, Line::Lanes, &lane, take.now_ms).await?;
+                }
+            },
         }
     }
     Ok(taken)
@@ -83,8 +87,12 @@ impl Command for Reclaim {
             let former = reclaim.former.as_ref().map(|(family, me)| Former { family, me });
             let lanes = heads::abandoned(tx, Line::Lanes, reclaim.now_ms, RECLAIM_LIMIT as i64, former).await?;
             for lane in &lanes {
-                match deliveries::sending(tx, lane).await? {
-                    Some(delivery) => interrupted(reclaim, delivery, tx).await?,
+                let interrupted = match deliveries::sending(tx, lane).await? {
+                    Some(delivery) => Some(sending(reclaim, delivery)),
+                    None => deliveries::looking(tx, lane).await?.map(|delivery| looking(reclaim, delivery)),
+                };
+                match interrupted {
+                    Some(settle) => drop(settle::settle_one(&settle, tx).await?),
                     None => {
                         heads::release(tx, Line::Lanes, lane, reclaim.now_ms).await?;
                     }
@@ -97,17 +105,35 @@ impl Command for Reclaim {
     }
 }
 
-async fn interrupted(reclaim: &Reclaim, delivery: Delivery, tx: &mut Tx<'_>) -> Result<(), StoreError> {
-    let policy = reclaim.policies.of(&delivery);
+/// It was being sent.
+fn sending(reclaim: &Reclaim, delivery: Delivery) -> Settle {
+    let (now_ms, policies) = (reclaim.now_ms, &reclaim.policies);
+    let policy = policies.of(&delivery);
+    let look_up = policies.look_up_after_ms(&delivery);
     let detail = "the daemon ended while this was being sent".to_owned();
     let settlement = Settlement {
         status: DeliveryStatus::Unknown,
         uncounted: 0,
-        next_ms: (policy == UnknownPolicy::Resend).then_some(reclaim.now_ms),
+        sought: look_up.is_some(),
+        next_ms: look_up.map(|wait| now_ms + wait).or_else(|| (policy == UnknownPolicy::Resend).then_some(now_ms)),
         error: Some(("interrupted".to_owned(), detail)),
         receipt: None,
     };
-    let settle = Settle { delivery, settlement, policy, failed: None, effects: Vec::new(), now_ms: reclaim.now_ms };
-    settle::settle_one(&settle, tx).await?;
-    Ok(())
+    Settle { delivery, settlement, policy, looked: None, failed: None, effects: Vec::new(), now_ms }
+}
+
+/// It was being looked up, which is done again.
+fn looking(reclaim: &Reclaim, delivery: Delivery) -> Settle {
+    let now_ms = reclaim.now_ms;
+    let error = ("interrupted".to_owned(), "the daemon ended while this was being looked up".to_owned());
+    let settlement = Settlement {
+        status: DeliveryStatus::Unknown,
+        uncounted: 0,
+        sought: true,
+        next_ms: Some(now_ms),
+        error: Some(error.clone()),
+        receipt: None,
+    };
+    let policy = reclaim.policies.of(&delivery);
+    Settle { delivery, settlement, policy, looked: Some(error), failed: None, effects: Vec::new(), now_ms }
 }

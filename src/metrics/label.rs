@@ -69,6 +69,8 @@ label! {
         Unknown = "unknown",
         /// It was given up.
         Dead = "dead",
+        /// No attempt: the platform was asked what became of one.
+        LookUp = "look_up",
     }
 }
 

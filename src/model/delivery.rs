@@ -127,12 +127,23 @@ pub struct Delivery {
     pub lane_failures: i64,
     /// When its run ended, in milliseconds since 1970.
     pub created_ms: i64,
-    /// When this attempt began, in milliseconds since 1970.
+    /// When this attempt or look-up began, in milliseconds since 1970.
     pub started_ms: i64,
-    /// How often it was tried, this time included.
+    /// How often it was tried, this time included; for a look-up with the attempt in question.
     pub attempt: i64,
     /// The fence of the lane's lease.
     pub epoch: i64,
+    /// It is not to be sent but to be looked up at its platform.
+    pub look_up: Option<LookUp>,
+}
+
+/// A look-up of a part of which nobody knows whether it arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LookUp {
+    /// How often it was looked up in a row, this time included.
+    pub count: i64,
+    /// When the attempt in question began, in milliseconds since 1970.
+    pub attempt_started_ms: i64,
 }
 
 impl Delivery {

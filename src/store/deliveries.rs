@@ -10,7 +10,7 @@ use super::{
     writer::Tx,
 };
 use crate::model::{
-    delivery::{Delivery, DeliveryStatus, Receipt},
+    delivery::{Delivery, DeliveryStatus, LookUp, Receipt},
     ids::DeliveryId,
     run::Run,
     target::ReplyTarget,
@@ -73,14 +73,32 @@ pub async fn insert(tx: &mut Tx<'_>, deliveries: &[NewDelivery<'_>], now_ms: i64
     Ok(())
 }
 
-/// Takes the oldest pending part of a lane that the caller has just claimed, and records that a byte may leave.
+/// Takes the oldest pending part of a lane that the caller has just claimed, and records that a byte may leave. None while
+/// the lane has parts that wait to be looked up.
 pub async fn take_oldest(tx: &mut Tx<'_>, lane: &Claimed, now_ms: i64) -> Result<Option<Delivery>, StoreError> {
     let query = Query::new(format!(
         "UPDATE deliveries SET status = 1, epoch = ?, attempt = attempt + 1, sending_ms = ?, next_ms = NULL \
          WHERE lane_id = ? AND status = 0 AND \
-         seq = (SELECT seq FROM deliveries WHERE lane_id = ? AND status = 0 ORDER BY seq LIMIT 1) {RETURNING}"
+         seq = (SELECT seq FROM deliveries WHERE lane_id = ? AND status = 0 ORDER BY seq LIMIT 1) AND \
+         NOT EXISTS (SELECT 1 FROM deliveries WHERE lane_id = ? AND status = 3 AND next_ms IS NOT NULL) {RETURNING}"
     ));
-    let query = query.bind(lane.epoch).bind(now_ms).bind(lane.id.as_str()).bind(lane.id.as_str());
+    let query = query.bind(lane.epoch).bind(now_ms).bind_all([lane.id.as_str(); 3]);
+    whole(tx, query, lane).await
+}
+
+/// Takes the oldest part that waits to be looked up in a lane that the caller has just claimed.
+pub async fn take_sought(tx: &mut Tx<'_>, lane: &Claimed, now_ms: i64) -> Result<Option<Delivery>, StoreError> {
+    let query = Query::new(format!(
+        "UPDATE deliveries SET epoch = ?, look_ups = look_ups + 1, next_ms = ? \
+         WHERE lane_id = ? AND status = 3 AND next_ms IS NOT NULL AND seq = \
+         (SELECT seq FROM deliveries WHERE lane_id = ? AND status = 3 AND next_ms IS NOT NULL ORDER BY seq LIMIT 1) \
+         {RETURNING}"
+    ));
+    let query = query.bind(lane.epoch).bind(now_ms).bind_all([lane.id.as_str(); 2]);
+    whole(tx, query, lane).await
+}
+
+async fn whole(tx: &mut Tx<'_>, query: Query, lane: &Claimed) -> Result<Option<Delivery>, StoreError> {
     let Some(row) = tx.fetch(query).await?.into_iter().next() else { return Ok(None) };
     let mut delivery = read_whole(row, lane)?;
     if delivery.part > 0 {
@@ -90,7 +108,7 @@ pub async fn take_oldest(tx: &mut Tx<'_>, lane: &Claimed, now_ms: i64) -> Result
 }
 
 /// A part as its sender needs it.
-const RETURNING: &str = "RETURNING id, part, parts, run_id, session_id, plugin, address, attempt, created_ms, sending_ms, \
+const RETURNING: &str = "RETURNING id, part, parts, run_id, session_id, plugin, address, attempt, created_ms, sending_ms, look_ups, next_ms, \
      text, artifact, origin, \
      (SELECT content FROM outputs WHERE outputs.run_id = deliveries.run_id AND outputs.epoch = deliveries.run_epoch AND \
      outputs.ordinal = deliveries.ordinal), \
@@ -103,6 +121,9 @@ fn read_whole(mut row: Row, lane: &Claimed) -> Result<Delivery, StoreError> {
     let (run, session) = (row.take()?, row.take()?);
     let target = ReplyTarget { plugin: row.take()?, address: row.take()? };
     let (attempt, created_ms, started_ms) = (row.take()?, row.take()?, row.take::<Option<i64>>()?);
+    let (count, looked_ms): (i64, Option<i64>) = (row.take()?, row.take()?);
+    let attempt_started_ms = started_ms.unwrap_or(created_ms);
+    let look_up = (count > 0).then_some(LookUp { count, attempt_started_ms });
     let (text, artifact): (Option<String>, Option<String>) = (row.take()?, row.take()?);
     let origin: Option<Vec<u8>> = row.take()?;
     let (content, artifacts): (String, String) = (row.take()?, row.take()?);
@@ -130,9 +151,10 @@ fn read_whole(mut row: Row, lane: &Claimed) -> Result<Delivery, StoreError> {
         sent: Vec::new(),
         lane_failures: row.take()?,
         created_ms,
-        started_ms: started_ms.unwrap_or(created_ms),
+        started_ms: looked_ms.filter(|_| look_up.is_some()).unwrap_or(attempt_started_ms),
         attempt,
         epoch: lane.epoch,
+        look_up,
     })
 }
 
@@ -149,8 +171,10 @@ async fn receipts(tx: &mut Tx<'_>, delivery: &Delivery) -> Result<Vec<Receipt>, 
 pub struct Settlement {
     /// Where the part stands now.
     pub status: DeliveryStatus,
-    /// Taken off the attempts: 1 when the target asked to wait, else 0.
+    /// Taken off the attempts, or the look-ups: 1 when the target asked to wait, else 0.
     pub uncounted: i64,
+    /// Whether it is looked up next, rather than sent.
+    pub sought: bool,
     /// When to try again.
     pub next_ms: Option<i64>,
     /// Why, stable and for people.
@@ -159,7 +183,7 @@ pub struct Settlement {
     pub receipt: Option<Receipt>,
 }
 
-/// Settles a part that is being sent. False when the lease was lost.
+/// Settles a part that is being sent or looked up. False when the lease was lost, or an operator has decided meanwhile.
 pub async fn settle(
     tx: &mut Tx<'_>,
     delivery: &Delivery,
@@ -167,14 +191,23 @@ pub async fn settle(
     now_ms: i64,
 ) -> Result<bool, StoreError> {
     let query = Query::new(
-        "UPDATE deliveries SET status = ?, attempt = attempt - ?, next_ms = ?, error_code = ?, error_detail = ?, \
-         platform_ref = ?, detail = ?, ended_ms = ? WHERE id = ? AND part = ? AND status = 1 AND epoch = ?",
+        "UPDATE deliveries SET status = ?, attempt = attempt - ?, look_ups = ?, epoch = ?, next_ms = ?, error_code = ?, \
+         error_detail = ?, platform_ref = ?, detail = ?, ended_ms = ? \
+         WHERE id = ? AND part = ? AND status = ? AND epoch = ?",
     );
+    let (was, uncounted, look_ups) = match delivery.look_up {
+        None => (DeliveryStatus::Sending, settlement.uncounted, 0),
+        Some(LookUp { count, .. }) => (DeliveryStatus::Unknown, 0, count - settlement.uncounted),
+    };
+    // What stays unknown while it waits is fenced by no status: it forgets the lease.
+    let (look_ups, epoch) = if settlement.sought { (look_ups, 0) } else { (0, delivery.epoch) };
     let ended = (settlement.status != DeliveryStatus::Pending).then_some(now_ms);
     let receipt = settlement.receipt.as_ref();
     let query = query
         .bind(settlement.status as i64)
-        .bind(settlement.uncounted)
+        .bind(uncounted)
+        .bind(look_ups)
+        .bind(epoch)
         .bind(settlement.next_ms)
         .bind(settlement.error.as_ref().map(|(code, _)| code.clone()))
         .bind(settlement.error.as_ref().map(|(_, detail)| detail.clone()))
@@ -183,6 +216,7 @@ pub async fn settle(
         .bind(ended)
         .bind(delivery.id)
         .bind(delivery.part)
+        .bind(was as i64)
         .bind(delivery.epoch);
     Ok(tx.execute(query).await? == 1)
 }
@@ -205,7 +239,17 @@ pub async fn sending(tx: &mut Tx<'_>, lane: &Claimed) -> Result<Option<Delivery>
     rows.into_iter().next().map(|row| read_whole(row, lane)).transpose()
 }
 
-/// Keeps an attempt that did not succeed, for people.
+/// The part that a dead process was looking up in this lane.
+pub async fn looking(tx: &mut Tx<'_>, lane: &Claimed) -> Result<Option<Delivery>, StoreError> {
+    let query = Query::new(format!(
+        "UPDATE deliveries SET next_ms = next_ms WHERE lane_id = ? AND status = 3 AND next_ms IS NOT NULL AND epoch = ? \
+         {RETURNING}"
+    ));
+    let rows = tx.fetch(query.bind(lane.id.as_str()).bind(lane.epoch)).await?;
+    rows.into_iter().next().map(|row| read_whole(row, lane)).transpose()
+}
+
+/// Keeps an attempt that did not succeed, or a look-up, for people.
 pub async fn record_attempt(
     tx: &mut Tx<'_>,
     delivery: &Delivery,

@@ -3,11 +3,15 @@
 use super::{StoreError, sql::Query, writer::Tx};
 use crate::model::ids::DeliveryId;
 
-/// Adds to how many parts wait in a lane, which is none too few below 0, and sets when the oldest of them is due. A lane that
-/// is leased is given back by its holder.
+/// Adds to how many parts wait in a lane, which is none too few below 0, and sets when the next of them is due: the oldest, but
+/// those that are to be looked up come first. A lane that is leased is given back by its holder.
 pub async fn recount(tx: &mut Tx<'_>, lane: &str, added: i64, now_ms: i64) -> Result<(), StoreError> {
-    let oldest = Query::new("SELECT next_ms FROM deliveries WHERE lane_id = ? AND status = 0 ORDER BY seq LIMIT 1");
-    let due = match tx.fetch(oldest.bind(lane)).await?.into_iter().next() {
+    let next = Query::new(
+        "SELECT COALESCE(\
+         (SELECT next_ms FROM deliveries WHERE lane_id = ? AND status = 3 AND next_ms IS NOT NULL ORDER BY seq LIMIT 1), \
+         (SELECT next_ms FROM deliveries WHERE lane_id = ? AND status = 0 ORDER BY seq LIMIT 1))",
+    );
+    let due = match tx.fetch(next.bind(lane).bind(lane)).await?.into_iter().next() {
         Some(mut row) => row.take::<Option<i64>>()?.unwrap_or(now_ms),
         None => now_ms,
     };

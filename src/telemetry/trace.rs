@@ -82,6 +82,20 @@ pub fn deliver(delivery: &Delivery) -> Span {
     of_run(span, delivery.run, &[("messaging.operation.name", "send"), ("messaging.destination.name", plugin)])
 }
 
+/// One look-up of what may have been delivered.
+pub fn look_up(delivery: &Delivery) -> Span {
+    let span = info_span!(
+        "look_up",
+        correlation_id = %delivery.run,
+        delivery_id = %delivery.id,
+        attempt = delivery.attempt,
+        otel.kind = "client",
+        otel.status_code = Empty
+    );
+    let plugin = delivery.target.plugin.as_str();
+    of_run(span, delivery.run, &[("messaging.operation.name", "settle"), ("messaging.destination.name", plugin)])
+}
+
 /// Marks the span that is open as one that went wrong.
 pub fn went_wrong() {
     Span::current().record("otel.status_code", "ERROR");

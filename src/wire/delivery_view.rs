@@ -33,6 +33,10 @@ pub struct DeliveryView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     next_attempt_at_ms: Option<i64>,
+    /// When its platform is asked about the first part that is unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    next_look_up_at_ms: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     delivered_at_ms: Option<i64>,
@@ -83,6 +87,7 @@ impl From<&StoredDelivery> for DeliveryView {
             target: digest(&stored.target),
             attempts: stored.parts.iter().map(|part| part.attempts).max().unwrap_or_default(),
             next_attempt_at_ms: waiting.and_then(|part| part.next_ms),
+            next_look_up_at_ms: stored.parts.iter().find_map(look_up_ms),
             delivered_at_ms: ended(DeliveryState::Delivered),
             dead_lettered_at_ms: dead.and_then(|part| part.ended_ms),
             dead_letter_resolved_at_ms: stored.resolved.as_ref().map(|(at, _)| *at),
@@ -96,6 +101,10 @@ impl From<&StoredDelivery> for DeliveryView {
             artifacts_count: artifacts.len(),
         }
     }
+}
+
+fn look_up_ms(part: &StoredPart) -> Option<i64> {
+    part.next_ms.filter(|_| part.status == DeliveryStatus::Unknown)
 }
 
 fn error(part: &StoredPart) -> Option<RunError> {
@@ -118,7 +127,7 @@ pub struct DeliveryDetailView {
     #[schema(nullable = false)]
     content: Option<String>,
     parts: Vec<PartView>,
-    /// Attempts that did not succeed, in order, at most 1,000.
+    /// Attempts that did not succeed, and look-ups, in order, at most 1,000.
     failed_attempts: Vec<AttemptView>,
 }
 
@@ -141,6 +150,10 @@ struct PartView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     next_attempt_at_ms: Option<i64>,
+    /// When its platform is asked whether it arrived.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    next_look_up_at_ms: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     ended_at_ms: Option<i64>,
@@ -164,7 +177,7 @@ struct AttemptView {
     attempt: i64,
     started_at_ms: i64,
     ended_at_ms: i64,
-    /// `retry`, `unknown` or `dead`.
+    /// `retry`, `unknown` or `dead`; or `look_up`, whose `error` says what was found.
     outcome: String,
     error: RunError,
 }
@@ -188,7 +201,8 @@ fn view(part: StoredPart, text: Option<String>) -> PartView {
         kind: if part.is_file { PartKind::File } else { PartKind::Text },
         status: part.status,
         attempts: part.attempts,
-        next_attempt_at_ms: part.next_ms,
+        next_attempt_at_ms: part.next_ms.filter(|_| part.status != DeliveryStatus::Unknown),
+        next_look_up_at_ms: look_up_ms(&part),
         ended_at_ms: part.ended_ms,
         last_error: error(&part),
         platform_id: part.platform_ref,

@@ -49,3 +49,28 @@ pub mod delivery {
         pub_export_macro: true,
     });
 }
+
+/// The export `reconciliation`, likewise.
+pub mod reconciliation {
+    wit_bindgen::generate!({
+        path: "../../wit",
+        inline: "
+            package kheish:guest;
+            world reconciliation-alone {
+                include kheish:connector/imports@0.1.0;
+                export kheish:connector/reconciliation@0.1.0;
+            }
+        ",
+        world: "kheish:guest/reconciliation-alone",
+        with: {
+            "kheish:connector/types@0.1.0": super::imports::kheish::connector::types,
+            "kheish:connector/config@0.1.0": super::imports::kheish::connector::config,
+            "kheish:connector/secrets@0.1.0": super::imports::kheish::connector::secrets,
+            "kheish:connector/http@0.1.0": super::imports::kheish::connector::http,
+            "kheish:connector/key-value@0.1.0": super::imports::kheish::connector::key_value,
+            "kheish:connector/logging@0.1.0": super::imports::kheish::connector::logging,
+        },
+        export_macro_name: "export_reconciliation_world",
+        pub_export_macro: true,
+    });
+}

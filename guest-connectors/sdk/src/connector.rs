@@ -2,7 +2,7 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Answer, Failure, HttpRequest, Manifest, Outgoing, Receipt, Refusal};
+use crate::{Answer, Failure, Finding, HttpRequest, Manifest, Outgoing, Receipt, Refusal};
 
 /// A connector kind.
 pub trait Connector {
@@ -41,6 +41,14 @@ pub trait Delivery: Connector {
     /// Sends once. The host orders, repeats and remembers; what is written to [`key_value`](crate::key_value) is committed
     /// with what becomes of the delivery.
     fn deliver(context: Context<Self::Settings>, outgoing: Outgoing<Self::Route>) -> Result<Receipt, Failure>;
+}
+
+/// A connector that can look up whether something was sent.
+pub trait Reconciliation: Delivery {
+    /// Asks the platform what became of an attempt that was interrupted, and changes nothing there. `outgoing` is what that
+    /// attempt was given; its `metadata` says in `attempt_started_at_ms` when it began. Called before anything else goes out
+    /// on the route, in place of what the manifest's `delivery.unknown` says, which follows where the platform cannot tell.
+    fn find(context: Context<Self::Settings>, outgoing: Outgoing<Self::Route>) -> Result<Finding, Failure>;
 }
 
 /// What a call knows about the connector that it serves.

@@ -5,11 +5,12 @@ use std::marker::PhantomData;
 use serde::de::DeserializeOwned;
 
 use crate::{
-    Connector, Context, Delivery, Failure, HttpRequest, Ingress, Outgoing, Receipt,
+    Connector, Context, Delivery, Failure, Finding, HttpRequest, Ingress, Outgoing, Receipt, Reconciliation,
     bindings::{
         delivery::exports::kheish::connector::delivery,
-        imports::kheish::connector::config,
+        imports::kheish::connector::{config, types},
         ingress::exports::kheish::connector::{describe, ingress},
+        reconciliation::exports::kheish::connector::reconciliation,
     },
     json, log,
 };
@@ -44,28 +45,38 @@ impl<C: Ingress> ingress::Guest for Exported<C> {
 }
 
 impl<C: Delivery> delivery::Guest for Exported<C> {
-    fn deliver(outgoing: delivery::Outgoing) -> Result<Receipt, Failure> {
+    fn deliver(outgoing: types::Outgoing) -> Result<Receipt, Failure> {
         log::panics();
-        // It passed an earlier version's check: nobody can mend it by trying again.
-        let route = decode_route(&outgoing.route).map_err(|problem| Failure::terminal("route_unreadable", problem))?;
-        let outgoing = Outgoing {
-            delivery_id: outgoing.delivery_id,
-            attempt: outgoing.attempt,
-            route,
-            parts: outgoing.parts,
-            first_part: outgoing.first_part,
-            part_count: outgoing.part_count,
-            sent: outgoing.sent,
-            idempotency_key: outgoing.idempotency_key,
-            metadata: outgoing.metadata,
-        };
-        C::deliver(context(), outgoing)
+        C::deliver(context(), with_route(outgoing)?)
     }
 
     fn check_route(route: String) -> Result<String, String> {
         log::panics();
         C::check_route(context(), decode_route(&route)?).map(|route| json::text(&route))
     }
+}
+
+impl<C: Reconciliation> reconciliation::Guest for Exported<C> {
+    fn find(outgoing: types::Outgoing) -> Result<Finding, Failure> {
+        log::panics();
+        C::find(context(), with_route(outgoing)?)
+    }
+}
+
+/// Decodes the route. It passed an earlier version's check: nobody can mend it by trying again.
+fn with_route<R: DeserializeOwned>(outgoing: types::Outgoing) -> Result<Outgoing<R>, Failure> {
+    let route = decode_route(&outgoing.route).map_err(|problem| Failure::terminal("route_unreadable", problem))?;
+    Ok(Outgoing {
+        delivery_id: outgoing.delivery_id,
+        attempt: outgoing.attempt,
+        route,
+        parts: outgoing.parts,
+        first_part: outgoing.first_part,
+        part_count: outgoing.part_count,
+        sent: outgoing.sent,
+        idempotency_key: outgoing.idempotency_key,
+        metadata: outgoing.metadata,
+    })
 }
 
 /// The connector's settings as the host keeps them, as JSON text. [`Context::settings`] has them decoded.

@@ -7,7 +7,8 @@
 //! 1. implement [`Connector`]: the [`Manifest`] says the kind, its settings and how callers are verified;
 //! 2. implement [`Ingress`]: one request in, an [`Answer`] or a [`Refusal`] out;
 //! 3. [`export_ingress!`] makes the crate (a `cdylib`) a component;
-//! 4. [`Delivery`] with [`export_delivery!`] beside it makes connectors of the kind reply targets.
+//! 4. [`Delivery`] with [`export_delivery!`] beside it makes connectors of the kind reply targets;
+//! 5. [`Reconciliation`] with [`export_reconciliation!`] lets the host ask the platform whether an interrupted delivery arrived.
 //!
 //! Each call runs in a fresh instance: statics start empty, and what must survive goes into [`key_value`]. The standard
 //! library is there, but a component has no clock, no environment, no files and no network of its own. A panic is a
@@ -28,17 +29,17 @@ mod refusal;
 
 pub use answer::Answer;
 pub use bindings::{
-    delivery::exports::kheish::connector::delivery::{Artifact, Part, Receipt},
     imports::kheish::connector::{
         key_value, secrets,
         types::{
-            Event, Failure, FailureKind, Header, HttpRequest, HttpResponse, InlineFile, InputPart, Relation,
-            RemoteFile, ReplyTarget, SessionKey,
+            Artifact, Event, Failure, FailureKind, Header, HttpRequest, HttpResponse, InlineFile, InputPart, Part,
+            Receipt, Relation, RemoteFile, ReplyTarget, SessionKey,
         },
     },
     ingress::exports::kheish::connector::ingress::Refusal,
+    reconciliation::exports::kheish::connector::reconciliation::Finding,
 };
-pub use connector::{Connector, Context, Delivery, Ingress};
+pub use connector::{Connector, Context, Delivery, Ingress, Reconciliation};
 pub use delivery::Outgoing;
 #[doc(hidden)]
 pub use glue::Exported;
@@ -75,6 +76,20 @@ macro_rules! export_delivery {
         const _: () = {
             type Component = $crate::Exported<$connector>;
     $crate::bindings::delivery::export_delivery_world!(Component with_types_in $crate::bindings::delivery);
+        };
+    };
+}
+
+/// Lets the host look interrupted deliveries up: exports the [`Reconciliation`] of a type that [`export_delivery!`] serves too.
+///
+/// Outside of WebAssembly it expands to nothing, so that the crate's tests run natively.
+#[macro_export]
+macro_rules! export_reconciliation {
+    ($connector:ty) => {
+        #[cfg(target_arch = "wasm32")]
+        const _: () = {
+            type Component = $crate::Exported<$connector>;
+    $crate::bindings::reconciliation::export_reconciliation_world!(Component with_types_in $crate::bindings::reconciliation);
         };
     };
 }

@@ -5,6 +5,7 @@ mod broken;
 mod connector;
 mod defaults;
 mod guard;
+mod look_up;
 mod operate;
 mod order;
 mod parts;
@@ -22,7 +23,7 @@ use kheish_host_tests::{
 use serde_json::{Value, json};
 
 /// Short waits, and three attempts.
-const QUICK: &str = "[queue]\nsweep_interval_ms = 20\n[delivery]\npoll_interval_ms = 20\nlocked_out_ms = 60\n\
+const QUICK: &str = "[queue]\nsweep_interval_ms = 20\n[delivery]\npoll_interval_ms = 20\nlocked_out_ms = 60\nlook_up_after_ms = 20\n\
                      [delivery.http]\ninitial_ms = 20\nmax_ms = 60\nmax_attempts = 3\n\
                      [delivery.connectors]\ninitial_ms = 20\nmax_ms = 60\nmax_attempts = 3\n";
 

@@ -43,7 +43,7 @@ mod vault;
 use attempts::{a_failure_says_whether_another_attempt_may_help, an_attempt_is_over_with_its_lease};
 use cancel::a_run_that_waits_or_runs_is_cancelled_once;
 use events::{an_event_is_told_of_step_by_step, only_commands_that_succeed_are_told_of};
-use operate::operators_change_deliveries;
+use operate::{operators_change_deliveries, what_is_looked_up_goes_first_and_is_fenced};
 use server::Server;
 use vault::{daemons_share_secrets_while_keys_are_replaced, secrets_are_kept_sealed};
 
@@ -81,6 +81,7 @@ on_both!(
     operators_change_deliveries,
     a_failure_says_whether_another_attempt_may_help,
     an_attempt_is_over_with_its_lease,
+    what_is_looked_up_goes_first_and_is_fenced,
 );
 
 /// Daemons on one server.

@@ -9,20 +9,25 @@ use kheish::{
             Refusal,
             close::{Close, End},
             decide::{Decide, Verdict},
+            look_up::Seek,
             replay::{Replay, Replayed},
             reset::{Found, Reset},
         },
         policies::Policies,
+        settle::Settle,
         take::{Reclaim, Take},
     },
     model::{
-        delivery::{DeliveryState, UnknownPolicy},
+        delivery::{Delivery, DeliveryState, DeliveryStatus, Receipt, UnknownPolicy},
         ids::{DeliveryId, SessionId},
     },
     outputs::direct::{Say, Unsaid},
     store::{
         Store,
-        deliveries::read::{self, DeliveryFilter},
+        deliveries::{
+            Settlement,
+            read::{self, DeliveryFilter},
+        },
         sql::Query,
     },
 };
@@ -53,8 +58,18 @@ async fn state(store: &Store, id: DeliveryId) -> DeliveryState {
 }
 
 async fn take(store: &Store, clock: &Clock) -> Vec<DeliveryId> {
-    let take = Take { owner: "d".to_owned(), limit: 10, lease_ms: 1, now_ms: clock.now_ms() };
-    store.write(take).await.unwrap().into_iter().map(|delivery| delivery.id).collect()
+    take_at(store, clock.now_ms()).await.into_iter().map(|delivery| delivery.id).collect()
+}
+
+async fn take_at(store: &Store, now_ms: i64) -> Vec<Delivery> {
+    let take = Take { owner: "d".to_owned(), limit: 10, lease_ms: 1, now_ms };
+    store.write(take).await.unwrap()
+}
+
+/// Every lease is over, and nobody can be asked.
+async fn reclaim(store: &Store, now_ms: i64, http: UnknownPolicy) {
+    let policies = Policies { destinations: Arc::new(NoConnectors), http, look_up_after_ms: 0 };
+    store.write(Reclaim { now_ms, former: None, policies }).await.unwrap();
 }
 
 async fn queued(store: &Store) -> i64 {
@@ -72,8 +87,7 @@ pub(super) async fn operators_change_deliveries(stores: Vec<Store>) {
     // It is being sent when its sender dies, so it is unknown, and the lane goes on.
     assert_eq!(take(store, clock).await, [id]);
     assert_eq!(state(store, id).await, DeliveryState::Sending);
-    let policies = Policies { destinations: Arc::new(NoConnectors), http: UnknownPolicy::Pass };
-    store.write(Reclaim { now_ms: clock.now_ms() + 10, former: None, policies }).await.unwrap();
+    reclaim(store, clock.now_ms() + 10, UnknownPolicy::Pass).await;
     assert_eq!(state(store, id).await, DeliveryState::Unknown);
     assert_eq!(read::attempts(store, id).await.unwrap()[0].outcome, "unknown");
     let close = async |id, end| store.write(Close { id, end, now_ms: clock.now_ms() }).await.unwrap();
@@ -90,8 +104,7 @@ pub(super) async fn operators_change_deliveries(stores: Vec<Store>) {
     assert_eq!(state(store, next).await, DeliveryState::Cancelled);
     assert_eq!(take(store, clock).await, [id]);
     assert_eq!(close(id, End::Cancel).await, Err(Refusal::Stands(DeliveryState::Sending)));
-    let policies = Policies { destinations: Arc::new(NoConnectors), http: UnknownPolicy::Pass };
-    store.write(Reclaim { now_ms: clock.now_ms() + 10, former: None, policies }).await.unwrap();
+    reclaim(store, clock.now_ms() + 10, UnknownPolicy::Pass).await;
     assert_eq!(decide(Verdict::Delivered(Some("p".to_owned()))).await, Ok(1));
     assert_eq!(state(store, id).await, DeliveryState::Delivered);
     let Ok(Replayed::New(made)) = replay(next, false).await else { panic!("a cancelled one is replayed") };
@@ -101,4 +114,108 @@ pub(super) async fn operators_change_deliveries(stores: Vec<Store>) {
     assert_eq!(close(made, End::Purge).await, Err(Refusal::Stands(DeliveryState::Sending)));
     let reset = Reset { lane: None, plugin: Some("http".to_owned()), dry_run: false, now_ms: clock.now_ms() };
     assert_eq!(store.write(reset).await.unwrap(), Found::default());
+}
+
+/// A store, and a time of its own that goes on by 10 ms with each act.
+struct Acts<'s> {
+    store: &'s Store,
+    now_ms: i64,
+    id: DeliveryId,
+}
+
+impl Acts<'_> {
+    fn tick(&mut self) -> i64 {
+        self.now_ms += 10;
+        self.now_ms
+    }
+
+    async fn take(&mut self) -> Vec<Delivery> {
+        let now_ms = self.tick();
+        take_at(self.store, now_ms).await
+    }
+
+    /// Takes the one part that is next: which, and the how-manieth look-up it is.
+    async fn next(&mut self) -> (Delivery, Option<i64>) {
+        let part = self.take().await.remove(0);
+        let count = part.look_up.map(|look_up| look_up.count);
+        (part, count)
+    }
+
+    async fn reclaim(&mut self) {
+        let now_ms = self.tick();
+        reclaim(self.store, now_ms, UnknownPolicy::Hold).await;
+    }
+
+    async fn seek(&mut self) -> Result<(), Refusal> {
+        let seek = Seek { id: self.id, now_ms: self.tick() };
+        self.store.write(seek).await.unwrap()
+    }
+
+    async fn resend(&mut self) -> Result<usize, Refusal> {
+        let decide = Decide { id: self.id, part: None, verdict: Verdict::Resend, now_ms: self.tick() };
+        self.store.write(decide).await.unwrap()
+    }
+
+    /// The end of a look-up that found the part.
+    async fn found(&mut self, delivery: &Delivery) -> bool {
+        let receipt = Some(Receipt { platform_id: Some("p".to_owned()), detail: None });
+        let status = DeliveryStatus::Delivered;
+        let settlement = Settlement { status, uncounted: 0, sought: false, next_ms: None, error: None, receipt };
+        let (delivery, now_ms) = (delivery.clone(), self.tick());
+        let looked = Some(("found".to_owned(), "it is there".to_owned()));
+        let policy = UnknownPolicy::Hold;
+        let settle = Settle { delivery, settlement, policy, looked, failed: None, effects: Vec::new(), now_ms };
+        self.store.write(settle).await.unwrap()
+    }
+
+    async fn stands(&self) -> (DeliveryState, i64) {
+        (state(self.store, self.id).await, queued(self.store).await)
+    }
+}
+
+pub(super) async fn what_is_looked_up_goes_first_and_is_fenced(stores: Vec<Store>) {
+    let (store, clock) = (&stores[0], &Clock::system());
+    accept(store, event(clock, "s", "k", "x")).await.unwrap();
+    let id = say(store, clock, "s").await.unwrap();
+    let behind = say(store, clock, "s").await.unwrap();
+    let mut acts = Acts { store, now_ms: clock.now_ms(), id };
+    assert_eq!(acts.seek().await, Err(Refusal::Stands(DeliveryState::Pending)));
+    assert_eq!(acts.next().await.1, None);
+    acts.reclaim().await;
+    assert!(acts.take().await.is_empty(), "the lane is held");
+    // Ordered twice, it is one look-up, and before what is behind it.
+    assert_eq!((acts.seek().await, acts.seek().await), (Ok(()), Ok(())));
+    assert_eq!(acts.stands().await, (DeliveryState::Unknown, 2));
+    let (first, count) = acts.next().await;
+    assert_eq!((first.id, count, queued(store).await), (id, Some(1), 1));
+    assert_eq!(acts.seek().await, Ok(()), "one is under way");
+    assert!(acts.take().await.is_empty());
+    // Whoever looked it up is gone: it is still unknown and looked up again, and a late answer changes nothing.
+    acts.reclaim().await;
+    assert_eq!(acts.stands().await, (DeliveryState::Unknown, 2));
+    assert!(!acts.found(&first).await);
+    let (second, count) = acts.next().await;
+    assert_eq!((second.id, count), (id, Some(2)));
+    assert!(!acts.found(&first).await);
+    // An operator decides meanwhile: the answer comes too late and gives the lane back.
+    assert_eq!((acts.resend().await, queued(store).await), (Ok(1), 2));
+    assert!(!acts.found(&second).await);
+    assert_eq!(acts.stands().await, (DeliveryState::Retrying, 2));
+    let (third, count) = acts.next().await;
+    assert_eq!((third.id, third.attempt, count), (id, 2, None));
+    // The same of one that waits for its look-up.
+    acts.reclaim().await;
+    acts.seek().await.unwrap();
+    assert_eq!((acts.resend().await, queued(store).await), (Ok(1), 2));
+    assert_eq!(acts.next().await.1, None);
+    // This time it is found, and the lane goes on.
+    acts.reclaim().await;
+    acts.seek().await.unwrap();
+    let (last, _) = acts.next().await;
+    assert!(acts.found(&last).await);
+    assert_eq!(acts.stands().await, (DeliveryState::Delivered, 1));
+    assert_eq!(acts.next().await.0.id, behind);
+    let recorded = read::attempts(store, id).await.unwrap();
+    let outcomes: Vec<&str> = recorded.iter().map(|attempt| attempt.outcome.as_str()).collect();
+    assert_eq!(outcomes, ["unknown", "look_up", "unknown", "unknown", "look_up"]);
 }

@@ -1,4 +1,4 @@
-//! What is done about one delivery: replay, resolve, cancel, and the decision about unknown parts.
+//! What is done about one delivery: replay, resolve, cancel, the decision about unknown parts, and the look-up that may spare it.
 
 use axum::{Extension, Json, extract::State};
 use serde::{Deserialize, Serialize};
@@ -8,13 +8,17 @@ use utoipa::{IntoParams, ToSchema};
 use super::{DOMAIN, identify, load, not_found};
 use crate::{
     api::{Api, auth::change::Touched},
-    delivery::operate::{
-        Refusal,
-        close::{Close, End},
-        decide::{Decide, Verdict},
-        replay::{Replay, Replayed},
+    delivery::{
+        operate::{
+            Refusal,
+            close::{Close, End},
+            decide::{Decide, Verdict},
+            look_up::Seek,
+            replay::{Replay, Replayed},
+        },
+        policies,
     },
-    model::ids::DeliveryId,
+    model::{delivery::DeliveryStatus, ids::DeliveryId},
     secrets::mask::mask,
     wire::{delivery_view::DeliveryView, extract, problem::Problem},
 };
@@ -200,6 +204,35 @@ pub async fn mark_delivered(
     extract::Path(id): extract::Path<String>,
 ) -> Result<Json<DeliveryView>, Problem> {
     decide(&api, &id, None, Verdict::Delivered(None)).await
+}
+
+/// Ask the platform now whether the unknown parts arrived, before anything else is sent there.
+#[utoipa::path(
+    post, path = "/v1/deliveries/{id}/look-up", operation_id = "look_up_delivery", tag = "deliveries",
+    params(("id" = String, Path, description = "The delivery's id")),
+    responses(
+        (status = 200, description = "The delivery; its unknown parts are looked up next", body = DeliveryView),
+        (status = 404, description = "delivery_not_found"),
+        (status = 409, description = "delivery_state_conflict: no part of it is unknown, look_up_unsupported"),
+    ),
+)]
+pub async fn look_up(
+    State(api): State<Api>,
+    extract::Path(id): extract::Path<String>,
+) -> Result<Json<DeliveryView>, Problem> {
+    let id = identify(&id)?;
+    let delivery = load(&api, id).await?;
+    let unknown = delivery.parts.iter().any(|part| part.status == DeliveryStatus::Unknown);
+    if unknown && !policies::can_look_up(&*api.connectors, &delivery.target) {
+        let detail = format!(
+            "what became of `{id}` cannot be looked up through its target: look there yourself, and decide by resend or \
+             mark-delivered"
+        );
+        return Err(Problem::conflict(DOMAIN, "look_up_unsupported", detail));
+    }
+    let command = Seek { id, now_ms: api.clock.now_ms() };
+    api.store.write(command).await?.map_err(|refusal| refused(refusal, id))?;
+    Ok(Json(DeliveryView::from(&load(&api, id).await?)))
 }
 
 async fn decide(api: &Api, id: &str, part: Option<&str>, verdict: Verdict) -> Result<Json<DeliveryView>, Problem> {

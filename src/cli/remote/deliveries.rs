@@ -61,6 +61,11 @@ pub enum DeliveriesCommand {
         #[arg(long, value_name = "TEXT")]
         reason: Option<String>,
     },
+    /// Ask the platform now whether unknown parts arrived, where the connector can.
+    LookUp {
+        /// The delivery.
+        delivery: String,
+    },
     /// Send unknown parts again: they did not arrive, or may arrive twice.
     Resend {
         /// The delivery.
@@ -219,6 +224,9 @@ pub(super) async fn run(console: &Console, command: DeliveriesCommand) -> Result
                 None => many(console, "resolve-bulk", &body).await,
             }
         }
+        DeliveriesCommand::LookUp { delivery } => {
+            one(console, &path(&["v1", "deliveries", &delivery, "look-up"])?, None, "").await
+        }
         DeliveriesCommand::Resend { delivery, part } => {
             one(console, &of_part(&delivery, part, "resend")?, None, "").await
         }
@@ -315,7 +323,7 @@ fn show_all(console: &Console, items: &[Value]) -> Result<(), Failure> {
             cell(text(delivery, "/target")),
             cell(&plain("", &delivery["parts_count"])),
             cell(&plain("", &delivery["attempts"])),
-            time_cell(&delivery["next_attempt_at_ms"]),
+            time_cell(delivery.get("next_attempt_at_ms").unwrap_or(&delivery["next_look_up_at_ms"])),
             cell(text(delivery, "/last_error/detail")),
         ]);
     }

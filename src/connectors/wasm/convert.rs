@@ -14,7 +14,7 @@ use crate::{
 
 mod delivery;
 
-pub(super) use delivery::{attempt, checked_route, outgoing};
+pub(super) use delivery::{attempt, checked_route, outgoing, search};
 
 /// Events of one call.
 const EVENTS: usize = 64;

@@ -8,7 +8,7 @@ use wasmtime::component::{Component, InstancePre};
 
 use super::{
     WasmEngine,
-    bindings::exports::kheish::connector::{delivery, describe, ingress},
+    bindings::exports::kheish::connector::{delivery, describe, ingress, reconciliation},
     call::{State, Way},
     convert,
     load::LoadError,
@@ -16,7 +16,7 @@ use super::{
 use crate::connectors::{
     Answer, Context, Fault, Plugin, Request,
     manifest::Manifest,
-    outgoing::{Attempt, Outgoing},
+    outgoing::{Attempt, Outgoing, Search},
 };
 
 /// One loaded plugin: compiled, linked, and its exports found, so that a call does none of that.
@@ -26,6 +26,7 @@ pub struct WasmPlugin {
     describe: describe::GuestIndices,
     ingress: ingress::GuestIndices,
     delivery: Option<delivery::GuestIndices>,
+    reconciliation: Option<reconciliation::GuestIndices>,
     manifest: Manifest,
     digest: String,
 }
@@ -42,14 +43,19 @@ impl WasmPlugin {
         let linked = host.linker.instantiate_pre(component).map_err(broken)?;
         let describe = describe::GuestIndices::new(&linked).map_err(broken)?;
         let ingress = ingress::GuestIndices::new(&linked).map_err(broken)?;
-        let delivers = exported.iter().any(|name| name == "delivery");
+        let exports = |wanted: &str| exported.iter().any(|name| name == wanted);
+        let delivers = exports("delivery");
         let delivery = delivers.then(|| delivery::GuestIndices::new(&linked)).transpose().map_err(broken)?;
+        let reconciles = delivers && exports("reconciliation");
+        let reconciliation = reconciles.then(|| reconciliation::GuestIndices::new(&linked)).transpose();
+        let reconciliation = reconciliation.map_err(broken)?;
         let text = host.call(&linked, None, host.settings.describe_deadline_ms, async |store, instance| {
             describe.load(&mut *store, instance)?.call_manifest(&mut *store).await
         });
         let (text, _) = text.await.map_err(LoadError::Describe)?;
         let manifest = Manifest::parse(&text)?;
-        Ok(Arc::new(Self { host: Arc::clone(host), linked, describe, ingress, delivery, manifest, digest }))
+        let host = Arc::clone(host);
+        Ok(Arc::new(Self { host, linked, describe, ingress, delivery, reconciliation, manifest, digest }))
     }
 
     fn delivery(&self) -> Result<&delivery::GuestIndices, Fault> {
@@ -112,5 +118,22 @@ impl Plugin for WasmPlugin {
         });
         let (outcome, state) = called.await?;
         convert::attempt(outcome, state.effects.into_inner())
+    }
+
+    fn reconciles(&self) -> bool {
+        self.reconciliation.is_some()
+    }
+
+    async fn find(&self, context: Arc<Context>, outgoing: Outgoing) -> Result<Search, Fault> {
+        let missing = || Fault::Contract("it does not export `reconciliation`".to_owned());
+        let reconciliation = self.reconciliation.as_ref().ok_or_else(missing)?;
+        let _place = self.host.admit(&context, Way::Out).await?;
+        let outgoing = convert::outgoing(outgoing);
+        let deadline_ms = self.host.settings.delivery_deadline_ms;
+        let called = self.host.call(&self.linked, Some(Arc::clone(&context)), deadline_ms, async |store, instance| {
+            reconciliation.load(&mut *store, instance)?.call_find(&mut *store, &outgoing).await
+        });
+        let (outcome, state) = called.await?;
+        convert::search(outcome, state.effects.into_inner())
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     },
     store::{
         StoreError,
-        deliveries::operate::{self, Part},
+        deliveries::operate::{self, Part, Sought},
         lanes,
         writer::{Command, Tx},
     },
@@ -69,7 +69,8 @@ async fn close_one(close: &Close, tx: &mut Tx<'_>) -> Result<Result<(), Refusal>
         End::Purge | End::Cancel => {
             // Nothing that is undecided holds up a lane when it is gone.
             lanes::let_go(tx, &first.lane, close.id).await?;
-            let waiting = parts.iter().filter(|part| part.status == DeliveryStatus::Pending).count();
+            let waits = |part: &&Part| part.status == DeliveryStatus::Pending || part.sought == Sought::Waits;
+            let waiting = parts.iter().filter(waits).count();
             operate::purge(tx, close.id).await?;
             lanes::recount(tx, &first.lane, -i64::try_from(waiting).unwrap_or_default(), close.now_ms).await?;
             "purged"

@@ -9,7 +9,7 @@ use crate::{
     },
     store::{
         StoreError,
-        deliveries::operate::{self, Part},
+        deliveries::operate::{self, Part, Sought},
         lanes,
         writer::{Command, Tx},
     },
@@ -61,15 +61,19 @@ async fn decide_one(decide: &Decide, tx: &mut Tx<'_>) -> Result<Result<usize, Re
     let held = lanes::is_held_by(tx, lane, decide.id).await?;
     let mut waiting = 0;
     for part in &unknown {
+        // One that waits to be looked up is in the lane already.
+        let waits = part.sought == Sought::Waits;
         let status = match &decide.verdict {
             Verdict::Resend => {
-                waiting += i64::from(held);
+                let in_place = held || part.sought != Sought::No;
+                waiting += i64::from(in_place && !waits);
                 // A lane that went on gets it at its end.
-                let seq = if held { part.seq } else { super::room(part, 1, decide.now_ms, tx).await? };
+                let seq = if in_place { part.seq } else { super::room(part, 1, decide.now_ms, tx).await? };
                 operate::put_back(tx, part, seq, decide.now_ms).await?;
                 DeliveryStatus::Pending
             }
             Verdict::Delivered(platform_id) => {
+                waiting -= i64::from(waits);
                 operate::arrived(tx, part, platform_id.as_deref(), decide.now_ms).await?;
                 DeliveryStatus::Delivered
             }
@@ -77,8 +81,8 @@ async fn decide_one(decide: &Decide, tx: &mut Tx<'_>) -> Result<Result<usize, Re
         let change = if status == DeliveryStatus::Pending { "resend" } else { "marked_delivered" };
         tx.record(delivery_updated(part.now(status)).with("part", part.part).with("change", change));
     }
-    let all = parts.iter().filter(|part| part.status == DeliveryStatus::Unknown).count();
-    if unknown.len() == all {
+    let undecided = |part: &&Part| part.status == DeliveryStatus::Unknown && part.sought == Sought::No;
+    if parts.iter().filter(undecided).all(|left| unknown.iter().any(|part| part.part == left.part)) {
         lanes::let_go(tx, lane, decide.id).await?;
     }
     lanes::recount(tx, lane, waiting, decide.now_ms).await?;

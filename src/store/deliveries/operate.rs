@@ -56,6 +56,19 @@ pub struct Part {
     pub origin: Option<DeliveryId>,
     /// The delivery that this one repeats.
     pub replayed_from: Option<DeliveryId>,
+    /// Whether its platform is asked about it.
+    pub sought: Sought,
+}
+
+/// Whether a platform is asked about an unknown part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sought {
+    /// It is not.
+    No,
+    /// That waits for its turn in the lane.
+    Waits,
+    /// That is under way: the lane is leased for it.
+    Now,
 }
 
 impl Part {
@@ -74,9 +87,14 @@ pub fn state(parts: &[Part]) -> DeliveryState {
 const COLUMNS: &str = "id, part, parts, run_id, run_epoch, ordinal, session_id, plugin, address, lane_id, seq, status, \
                        attempt, ended_ms, platform_ref, detail, text, artifact, origin, replayed_from";
 
+/// Whether a part's platform is asked about it, as a number.
+const SOUGHT: &str = "CAST(CASE WHEN status <> 3 OR next_ms IS NULL THEN 0 WHEN EXISTS (SELECT 1 FROM lanes WHERE \
+                      lanes.id = deliveries.lane_id AND lanes.state = 2 AND lanes.epoch = deliveries.epoch) THEN 2 \
+                      ELSE 1 END AS BIGINT)";
+
 /// The parts of a delivery in order; none when there is no such delivery.
 pub async fn parts(tx: &mut Tx<'_>, id: DeliveryId) -> Result<Vec<Part>, StoreError> {
-    let query = Query::new(format!("SELECT {COLUMNS} FROM deliveries WHERE id = ? ORDER BY part"));
+    let query = Query::new(format!("SELECT {COLUMNS}, {SOUGHT} FROM deliveries WHERE id = ? ORDER BY part"));
     tx.fetch(query.bind(id)).await?.into_iter().map(read).collect()
 }
 
@@ -103,6 +121,11 @@ fn read(mut row: Row) -> Result<Part, StoreError> {
         artifact: row.take()?,
         origin: other(row.take()?),
         replayed_from: other(row.take()?),
+        sought: match row.take::<i64>()? {
+            0 => Sought::No,
+            1 => Sought::Waits,
+            _ => Sought::Now,
+        },
     })
 }
 
@@ -168,8 +191,17 @@ pub async fn cancel(tx: &mut Tx<'_>, part: &Part, now_ms: i64) -> Result<(), Sto
 /// Puts an unknown part back, at this place of its lane and due now.
 pub async fn put_back(tx: &mut Tx<'_>, part: &Part, seq: i64, now_ms: i64) -> Result<(), StoreError> {
     let query = Query::new(
-        "UPDATE deliveries SET status = 0, seq = ?, next_ms = ?, ended_ms = NULL WHERE id = ? AND part = ? AND status = 3",
+        "UPDATE deliveries SET status = 0, seq = ?, next_ms = ?, look_ups = 0, ended_ms = NULL \
+         WHERE id = ? AND part = ? AND status = 3",
     );
+    tx.execute(query.bind(seq).bind(now_ms).bind(part.id).bind(part.part)).await?;
+    Ok(())
+}
+
+/// Has an unknown part looked up, at this place of its lane and due now.
+pub async fn seek(tx: &mut Tx<'_>, part: &Part, seq: i64, now_ms: i64) -> Result<(), StoreError> {
+    let query =
+        Query::new("UPDATE deliveries SET seq = ?, next_ms = ?, look_ups = 0 WHERE id = ? AND part = ? AND status = 3");
     tx.execute(query.bind(seq).bind(now_ms).bind(part.id).bind(part.part)).await?;
     Ok(())
 }
@@ -177,8 +209,8 @@ pub async fn put_back(tx: &mut Tx<'_>, part: &Part, seq: i64, now_ms: i64) -> Re
 /// Makes an unknown part one that arrived.
 pub async fn arrived(tx: &mut Tx<'_>, part: &Part, platform_id: Option<&str>, now_ms: i64) -> Result<(), StoreError> {
     let query = Query::new(
-        "UPDATE deliveries SET status = 2, ended_ms = ?, platform_ref = ?, error_code = NULL, error_detail = NULL \
-         WHERE id = ? AND part = ? AND status = 3",
+        "UPDATE deliveries SET status = 2, ended_ms = ?, platform_ref = ?, error_code = NULL, error_detail = NULL, \
+         next_ms = NULL, look_ups = 0 WHERE id = ? AND part = ? AND status = 3",
     );
     let platform_ref = platform_id.map(str::to_owned).or_else(|| part.platform_ref.clone());
     tx.execute(query.bind(now_ms).bind(platform_ref).bind(part.id).bind(part.part)).await?;

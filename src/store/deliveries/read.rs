@@ -51,7 +51,7 @@ pub struct StoredPart {
     pub status: DeliveryStatus,
     /// How often it was tried.
     pub attempts: i64,
-    /// When it is tried next.
+    /// When it is tried next, or looked up where it is unknown.
     pub next_ms: Option<i64>,
     /// When it ended.
     pub ended_ms: Option<i64>,
@@ -241,7 +241,7 @@ pub async fn content(store: &Store, id: DeliveryId) -> Result<Content, StoreErro
     Ok(Content { content, texts })
 }
 
-/// An attempt that did not succeed.
+/// An attempt that did not succeed, or a look-up.
 #[derive(Clone, Debug)]
 pub struct StoredAttempt {
     /// Of which part.
@@ -252,7 +252,7 @@ pub struct StoredAttempt {
     pub started_ms: i64,
     /// When it ended.
     pub ended_ms: i64,
-    /// `retry`, `unknown` or `dead`.
+    /// `retry`, `unknown`, `dead` or `look_up`.
     pub outcome: String,
     /// Why, stable and for people.
     pub error: (String, String),

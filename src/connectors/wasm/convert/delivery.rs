@@ -3,8 +3,8 @@
 use super::{REASON_CHARS, breach};
 use crate::connectors::{
     Effect, Fault,
-    outgoing::{Attempt, DeliveryReceipt, Failure, FailureKind, Outgoing},
-    wasm::bindings::{exports::kheish::connector::delivery as guest, kheish::connector::types as wit},
+    outgoing::{Attempt, DeliveryReceipt, Failure, FailureKind, Finding, Outgoing, Search},
+    wasm::bindings::{exports::kheish::connector::reconciliation, kheish::connector::types as wit},
 };
 
 /// What a platform calls what it took, in bytes.
@@ -19,10 +19,10 @@ const FAILURE_CHARS: usize = 500;
 const MAX_RETRY_AFTER_MS: u64 = 3_600_000;
 
 /// One text and the files beside it. A text that says nothing is left out where there is a file.
-pub(in crate::connectors::wasm) fn outgoing(outgoing: Outgoing) -> guest::Outgoing {
-    let text = (outgoing.artifacts.is_empty() || !outgoing.text.is_empty()).then_some(guest::Part::Text(outgoing.text));
+pub(in crate::connectors::wasm) fn outgoing(outgoing: Outgoing) -> wit::Outgoing {
+    let text = (outgoing.artifacts.is_empty() || !outgoing.text.is_empty()).then_some(wit::Part::Text(outgoing.text));
     let artifacts = outgoing.artifacts.into_iter().map(|artifact| {
-        guest::Part::Artifact(guest::Artifact {
+        wit::Part::Artifact(wit::Artifact {
             asset_id: artifact.asset_id,
             name: artifact.name,
             media_type: artifact.media_type,
@@ -30,14 +30,14 @@ pub(in crate::connectors::wasm) fn outgoing(outgoing: Outgoing) -> guest::Outgoi
         })
     });
     let sent = outgoing.sent.into_iter();
-    guest::Outgoing {
+    wit::Outgoing {
         delivery_id: outgoing.delivery_id,
         attempt: outgoing.attempt,
         route: outgoing.route,
         parts: text.into_iter().chain(artifacts).collect(),
         first_part: outgoing.first_part,
         part_count: outgoing.part_count,
-        sent: sent.map(|receipt| guest::Receipt { platform_id: receipt.platform_id, detail: receipt.detail }).collect(),
+        sent: sent.map(|receipt| wit::Receipt { platform_id: receipt.platform_id, detail: receipt.detail }).collect(),
         idempotency_key: outgoing.idempotency_key,
         metadata: outgoing.metadata,
     }
@@ -49,7 +49,7 @@ pub(in crate::connectors::wasm) fn checked_route(checked: Result<String, String>
 }
 
 pub(in crate::connectors::wasm) fn attempt(
-    outcome: Result<guest::Receipt, wit::Failure>,
+    outcome: Result<wit::Receipt, wit::Failure>,
     effects: Vec<Effect>,
 ) -> Result<Attempt, Fault> {
     let outcome = match outcome {
@@ -59,7 +59,20 @@ pub(in crate::connectors::wasm) fn attempt(
     Ok(Attempt { outcome, effects })
 }
 
-fn receipt(receipt: guest::Receipt) -> Result<DeliveryReceipt, Fault> {
+pub(in crate::connectors::wasm) fn search(
+    outcome: Result<reconciliation::Finding, wit::Failure>,
+    effects: Vec<Effect>,
+) -> Result<Search, Fault> {
+    let outcome = match outcome {
+        Ok(reconciliation::Finding::Sent(found)) => Ok(Finding::Sent(receipt(found)?)),
+        Ok(reconciliation::Finding::Absent) => Ok(Finding::Absent),
+        Ok(reconciliation::Finding::Undecidable) => Ok(Finding::Undecidable),
+        Err(failed) => Err(failure(failed)?),
+    };
+    Ok(Search { outcome, effects })
+}
+
+fn receipt(receipt: wit::Receipt) -> Result<DeliveryReceipt, Fault> {
     if receipt.platform_id.as_ref().is_some_and(|id| !(1..=PLATFORM_ID_BYTES).contains(&id.len())) {
         return Err(breach(format!("a receipt's platform id has 1 to {PLATFORM_ID_BYTES} bytes")));
     }
@@ -96,7 +109,7 @@ mod tests {
     use super::*;
 
     fn taken(platform_id: Option<&str>, detail: &str) -> Result<Attempt, Fault> {
-        let receipt = guest::Receipt { platform_id: platform_id.map(str::to_owned), detail: detail.to_owned() };
+        let receipt = wit::Receipt { platform_id: platform_id.map(str::to_owned), detail: detail.to_owned() };
         attempt(Ok(receipt), Vec::new())
     }
 
