@@ -11,6 +11,7 @@ pub mod http;
 pub mod look_up;
 pub mod operate;
 pub mod parts;
+pub mod pause;
 pub mod policies;
 pub mod sent;
 pub mod settle;
@@ -20,7 +21,7 @@ pub mod targets;
 
 use serde::Deserialize;
 
-use self::backoff::BackoffSettings;
+use self::{backoff::BackoffSettings, pause::PauseSettings};
 use crate::model::{delivery::UnknownPolicy, target::ReplyTarget};
 
 /// How deliveries are sent.
@@ -35,11 +36,11 @@ pub struct DeliverySettings {
     pub poll_interval_ms: u64,
     /// The longest wait that a target can ask for, in milliseconds; what it asks for beyond that is cut to it.
     pub max_retry_after_ms: i64,
-    /// How long a connector that its platform has locked out waits before it is tried again, in milliseconds. Costs no attempt.
-    pub locked_out_ms: i64,
     /// How long after it was interrupted a part is looked up first, in milliseconds: platforms need a moment to find what
     /// they have just taken.
     pub look_up_after_ms: i64,
+    /// When a connector that its platform has locked out is tried again.
+    pub pause: PauseSettings,
     /// When a lane's target is left in peace.
     pub breaker: BreakerSettings,
     /// Deliveries to URLs.
@@ -114,8 +115,8 @@ impl Default for DeliverySettings {
             lease_ms: 60_000,
             poll_interval_ms: 1_000,
             max_retry_after_ms: 3_600_000,
-            locked_out_ms: 60_000,
             look_up_after_ms: 2_000,
+            pause: PauseSettings::default(),
             breaker: BreakerSettings::default(),
             http: HttpDelivery::default(),
             connectors: BackoffSettings::default(),

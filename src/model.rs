@@ -9,6 +9,7 @@ pub mod event;
 pub mod happening;
 pub mod ids;
 pub mod output;
+pub mod pause;
 pub mod run;
 pub mod secret;
 pub mod target;

@@ -26,6 +26,7 @@ pub mod definition;
 pub mod entry;
 pub mod file;
 mod host_fields;
+mod pauses;
 mod persist;
 mod reconcile;
 mod resolve;

@@ -50,9 +50,9 @@ pub async fn list(
     State(api): State<Api>,
     extract::Query(query): extract::Query<PageQuery>,
 ) -> Result<Json<List<ConnectorView>>, Problem> {
-    let all = api.connectors.all();
+    let (all, paused) = (api.connectors.all(), api.connectors.pauses().await?);
     if query.is_plain() {
-        let views: Vec<ConnectorView> = all.iter().map(|entry| api.connectors.view(entry)).collect();
+        let views: Vec<ConnectorView> = all.iter().map(|entry| api.connectors.view(entry, &paused)).collect();
         return Ok(Json(List::Bare(views)));
     }
     let paging = query.check()?;
@@ -60,7 +60,7 @@ pub async fn list(
     let after = paging.after.clone().unwrap_or_default();
     let keyed = all.iter().map(|entry| (entry.definition.id.to_string(), entry));
     let rest = keyed.filter(|(key, _)| *key > after).take(usize::try_from(paging.read()).unwrap_or(usize::MAX));
-    let items = rest.map(|(key, entry)| (key, api.connectors.view(entry))).collect();
+    let items = rest.map(|(key, entry)| (key, api.connectors.view(entry, &paused))).collect();
     paging.answer(items, async { Ok(total) }, "kind_asc,name_asc").await
 }
 
@@ -80,7 +80,8 @@ pub async fn get(
 ) -> Result<Response, Problem> {
     let id = ConnectorId { kind, name };
     let entry = api.connectors.get(&id).ok_or_else(|| not_found(&api, &id))?;
-    Ok((etag(entry.definition.revision), Json(api.connectors.view(&entry))).into_response())
+    let paused = api.connectors.pauses().await?;
+    Ok((etag(entry.definition.revision), Json(api.connectors.view(&entry, &paused))).into_response())
 }
 
 /// How a change is made.
@@ -157,7 +158,7 @@ pub async fn put(
     let connectors = Arc::clone(&api.connectors);
     let put = to_its_end(async move { connectors.put(&id, change, how).await }).await?.map_err(refused)?;
     let status = if put.created && !query.dry_run { StatusCode::CREATED } else { StatusCode::OK };
-    let connector = api.connectors.view(&put.entry);
+    let connector = api.connectors.view(&put.entry, &api.connectors.pauses().await?);
     let view = PutView { connector, created: put.created, changed: put.changed };
     Ok((status, etag(put.entry.definition.revision), Json(view)).into_response())
 }

@@ -77,6 +77,7 @@ pub struct Total {
 )]
 pub async fn get(State(api): State<Api>) -> Result<Json<StatusView>, Problem> {
     let now = api.clock.now_ms();
+    let paused = api.connectors.pauses().await?;
     let draining = api.phase.is_draining();
     let run_counts = runs::tally(&api.store).await?;
     let delivery_counts = deliveries::read::tally(&api.store).await?;
@@ -90,7 +91,7 @@ pub async fn get(State(api): State<Api>) -> Result<Json<StatusView>, Problem> {
         uptime_ms: now - api.started_ms,
         executor: api.executor,
         guests: GuestsView { allocation: api.allocation.clone(), plugins: api.connectors.kinds().plugins() },
-        connectors: api.connectors.all().iter().map(|entry| api.connectors.glance(entry)).collect(),
+        connectors: api.connectors.all().iter().map(|entry| api.connectors.glance(entry, &paused)).collect(),
         connectors_file: api.connectors.file().map(|report| FileReport::clone(&report)),
         sessions: Total { total: sessions::count(&api.store).await? },
         runs: run_counts.into_iter().map(|(status, count)| (name(status), count)).collect(),

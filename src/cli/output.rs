@@ -137,7 +137,7 @@ pub(crate) fn mood(state: &str) -> Style {
     match state {
         "running" | "completed" | "delivered" | "serving" | "ready" | "accepted" | "started" => GOOD,
         "failed" | "dead_lettered" | "cancelled" | "refused" | "conflict" => BAD,
-        "queued" | "pending" | "retrying" | "sending" | "unknown" | "outdated" | "draining" | "requeued"
+        "paused" | "queued" | "pending" | "retrying" | "sending" | "unknown" | "outdated" | "draining" | "requeued"
         | "limited" => CAREFUL,
         _ => Style::new(),
     }

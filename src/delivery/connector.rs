@@ -1,5 +1,7 @@
 //! A connector as target: one call of its plugin for each attempt.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::{
@@ -9,7 +11,7 @@ use super::{
 };
 use crate::{
     connectors::{
-        Effect, Fault,
+        Context, Effect, Fault,
         outgoing::{Attempt, DeliveryReceipt, Failure, FailureKind, Outgoing},
     },
     model::{
@@ -18,29 +20,42 @@ use crate::{
     },
 };
 
-/// Sends a delivery once, and returns what the plugin wants remembered of it. `locked_out_ms` is the wait of a connector that
-/// is locked out.
-pub async fn send(destinations: &dyn Destinations, delivery: &Delivery, locked_out_ms: i64) -> (Sent, Vec<Effect>) {
+/// The code of deliveries whose connector is not there.
+pub(super) const GONE: &str = "connector_gone";
+
+/// Sends a delivery once, and returns what the plugin wants remembered of it.
+pub async fn send(destinations: &dyn Destinations, delivery: &Delivery) -> (Sent, Vec<Effect>) {
     let (id, route) = match targets::split(&delivery.target) {
         Ok(parts) => parts,
         Err(reason) => return (dead("invalid_target", reason), Vec::new()),
     };
     let Some((plugin, context)) = destinations.find(&id) else {
-        return (dead("connector_gone", format!("there is no connector `{id}` any more")), Vec::new());
+        return (dead(GONE, format!("there is no connector `{id}` any more")), Vec::new());
     };
     if !plugin.delivers() {
         let detail = format!("connectors of kind `{}` deliver nothing any more", id.kind);
-        return (dead("connector_gone", detail), Vec::new());
+        return (dead(GONE, detail), Vec::new());
     }
-    match plugin.deliver(context, outgoing(delivery, route)).await {
+    match plugin.deliver(Arc::clone(&context), outgoing(delivery, route)).await {
         Ok(Attempt { outcome: Ok(receipt), effects }) => {
             // Most say nothing; that is not kept.
             let detail = Some(receipt.detail).filter(|detail| detail != "null");
             (Sent::Delivered { platform_id: receipt.platform_id, detail }, effects)
         }
-        Ok(Attempt { outcome: Err(failure), effects }) => (failed(failure, locked_out_ms), effects),
+        Ok(Attempt { outcome: Err(failure), effects }) => match failed(failure) {
+            Sent::LockedOut { code, detail, .. } if !serves(destinations, &id, &context) => {
+                (Sent::Retry { code, detail, after_ms: None, counts: false }, effects)
+            }
+            failed => (failed, effects),
+        },
         Err(fault) => (no_answer(&id, &fault), Vec::new()),
     }
+}
+
+/// Whether a connector is still what it was when this context was its. What a platform said to a secret that was replaced
+/// meanwhile says nothing about the new one.
+pub(super) fn serves(destinations: &dyn Destinations, id: &ConnectorId, context: &Arc<Context>) -> bool {
+    destinations.find(id).is_some_and(|(_, now)| Arc::ptr_eq(&now, context))
 }
 
 /// One part for a plugin; a look-up gets what the attempt in question got, and when that began.
@@ -72,16 +87,13 @@ fn receipt(kept: &Receipt) -> DeliveryReceipt {
     DeliveryReceipt { platform_id: kept.platform_id.clone(), detail }
 }
 
-pub(super) fn failed(failure: Failure, locked_out_ms: i64) -> Sent {
+pub(super) fn failed(failure: Failure) -> Sent {
     let Failure { kind, code, reason: detail, retry_after_ms } = failure;
     match kind {
         FailureKind::Retryable => {
             Sent::Retry { code, detail, after_ms: retry_after_ms, counts: retry_after_ms.is_none() }
         }
-        FailureKind::Unauthorized => {
-            let wait = retry_after_ms.unwrap_or(0).max(locked_out_ms);
-            Sent::Retry { code, detail, after_ms: Some(wait), counts: false }
-        }
+        FailureKind::Unauthorized => Sent::LockedOut { code, detail, after_ms: retry_after_ms },
         FailureKind::Unknown => Sent::Unknown { code, detail },
         FailureKind::Terminal => Sent::Dead { code, detail },
     }
@@ -107,7 +119,7 @@ mod tests {
     use super::*;
 
     fn after(kind: FailureKind, retry_after_ms: Option<i64>) -> Sent {
-        failed(Failure { kind, code: "c".to_owned(), reason: "r".to_owned(), retry_after_ms }, 60_000)
+        failed(Failure { kind, code: "c".to_owned(), reason: "r".to_owned(), retry_after_ms })
     }
 
     #[test]
@@ -115,8 +127,8 @@ mod tests {
         let retry = |after_ms, counts| Sent::Retry { code: "c".to_owned(), detail: "r".to_owned(), after_ms, counts };
         assert_eq!(after(FailureKind::Retryable, None), retry(None, true));
         assert_eq!(after(FailureKind::Retryable, Some(5)), retry(Some(5), false), "a wait that was asked for is free");
-        assert_eq!(after(FailureKind::Unauthorized, None), retry(Some(60_000), false));
-        assert_eq!(after(FailureKind::Unauthorized, Some(90_000)), retry(Some(90_000), false));
+        let locked_out = Sent::LockedOut { code: "c".to_owned(), detail: "r".to_owned(), after_ms: Some(5) };
+        assert_eq!(after(FailureKind::Unauthorized, Some(5)), locked_out);
         assert!(matches!(after(FailureKind::Unknown, Some(5)), Sent::Unknown { .. }));
         assert!(matches!(after(FailureKind::Terminal, Some(5)), Sent::Dead { .. }));
     }

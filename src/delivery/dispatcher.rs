@@ -14,10 +14,12 @@ use super::{
     connector,
     destinations::Destinations,
     http::HttpTarget,
+    pause::{self, Change, Lock, Word},
     policies::Policies,
     sent::{Sent, dead},
-    settle::Settle,
+    settle::{Settle, Settled},
     take::{self, Reclaim, Take},
+    targets,
 };
 use crate::{
     assets::links::Links,
@@ -25,7 +27,10 @@ use crate::{
     connectors::Effect,
     egress::Egress,
     metrics::label::AttemptClass,
-    model::delivery::{Delivery, DeliveryStatus, Receipt, UnknownPolicy},
+    model::{
+        delivery::{Delivery, DeliveryStatus, Receipt, UnknownPolicy},
+        target::ReplyTarget,
+    },
     places::Places,
     secrets::mask::mask,
     store::{Store, StoreError, deliveries::Settlement},
@@ -140,24 +145,34 @@ impl Dispatcher {
                 Ok(target) => (target.send(&self.ways, &delivery, self.clock.now_ms()).await, Vec::new()),
                 Err(reason) => (dead("invalid_target", reason), Vec::new()),
             },
-            _ => connector::send(&*self.ways.destinations, &delivery, self.settings.locked_out_ms).await,
+            _ => connector::send(&*self.ways.destinations, &delivery).await,
         };
         self.count(&delivery, &sent);
         let failed = matches!(sent, Sent::Retry { counts: true, .. }).then(|| self.settings.breaker.clone());
+        let lock = self.lock(&delivery, Word::from(&sent));
         let settlement = self.settlement(&delivery, sent);
-        self.settle(delivery, End { settlement, looked: None, failed, effects }).await;
+        self.settle(delivery, End { settlement, looked: None, failed, lock, effects }).await;
+    }
+
+    fn lock(&self, delivery: &Delivery, word: Word) -> Option<Lock> {
+        let settings = (&self.settings.pause, self.settings.max_retry_after_ms);
+        pause::judge(settings, delivery, word, (self.clock.now_ms(), rand::random()))
     }
 
     /// Writes how an attempt or a look-up ended.
     async fn settle(&self, delivery: Delivery, end: End) {
-        let End { mut settlement, looked, failed, effects } = end;
+        let End { mut settlement, looked, failed, lock, effects } = end;
         // What targets answer is theirs to write, and may repeat what they were sent.
         settlement.error = settlement.error.map(|(code, detail)| (code, mask(&detail).into_owned()));
         let (id, attempt, status) = (delivery.id, delivery.attempt, settlement.status);
+        let target = delivery.target.clone();
         let (policy, now_ms) = (self.policies().of(&delivery), self.clock.now_ms());
-        match self.store.write(Settle { delivery, settlement, policy, looked, failed, effects, now_ms }).await {
-            Ok(true) => tracing::debug!(delivery = %id, attempt, ?status, "delivery {id} settled"),
-            Ok(false) => {
+        match self.store.write(Settle { delivery, settlement, policy, looked, failed, lock, effects, now_ms }).await {
+            Ok(Settled::Done(change)) => {
+                tracing::debug!(delivery = %id, attempt, ?status, "delivery {id} settled");
+                log(&target, change);
+            }
+            Ok(Settled::Lost) => {
                 self.store.metrics().fenced_writes.inc();
                 self.store.metrics().delivery_unknown.inc();
                 tracing::warn!(delivery = %id, "delivery {id} was taken over before it was settled");
@@ -193,6 +208,7 @@ impl Dispatcher {
             Sent::Unknown { .. } => AttemptClass::Unknown,
             Sent::Retry { counts: true, .. } => AttemptClass::Retry,
             Sent::Retry { counts: false, .. } => AttemptClass::RateLimited,
+            Sent::LockedOut { .. } => AttemptClass::Unauthorized,
             Sent::Dead { .. } => AttemptClass::Dead,
         });
     }
@@ -215,6 +231,12 @@ impl Dispatcher {
                 None => self.undecided(delivery, (code, detail)),
             },
             Sent::Dead { code, detail } => ended(DeliveryStatus::Dead, Some((code, detail))),
+            // It is due at once, behind what has waited longer: the pause says when. However long that takes, it is not given up.
+            Sent::LockedOut { code, detail, .. } => Settlement {
+                uncounted: 1,
+                next_ms: Some(now_ms),
+                ..ended(DeliveryStatus::Pending, Some((code, detail)))
+            },
             Sent::Retry { code, detail, counts, .. } if counts && delivery.attempt >= retry.max_attempts => {
                 ended(DeliveryStatus::Dead, Some((code, format!("{detail} (attempt {}, the last)", delivery.attempt))))
             }
@@ -254,9 +276,19 @@ struct End {
     settlement: Settlement,
     looked: Option<(String, String)>,
     failed: Option<BreakerSettings>,
+    lock: Option<Lock>,
     effects: Vec<Effect>,
 }
 
 fn ended(status: DeliveryStatus, error: Option<(String, String)>) -> Settlement {
     Settlement { status, uncounted: 0, sought: false, next_ms: None, error, receipt: None }
+}
+
+/// Says in the log that a pause of the target's connector began or ended.
+fn log(target: &ReplyTarget, change: Option<Change>) {
+    let (Some(change), Some(connector)) = (change, targets::refers_to(target)) else { return };
+    match change {
+        Change::Began(pause) => pause::log_began(&connector.to_string(), &pause),
+        Change::Ended => pause::log_ended(&connector.to_string(), pause::Cause::Probe),
+    }
 }

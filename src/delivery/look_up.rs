@@ -1,8 +1,10 @@
 //! A look-up: the connector's plugin asks its platform what became of a part of which nobody knows whether it arrived. One
 //! call; looking changes nothing, so that what gets no answer is asked again.
 
+use std::sync::Arc;
+
 use super::{
-    connector::{failed, no_answer, outgoing},
+    connector::{failed, no_answer, outgoing, serves},
     destinations::Destinations,
     sent::Sent,
     targets,
@@ -34,6 +36,15 @@ pub enum Looked {
         /// For people.
         detail: String,
     },
+    /// The platform has locked the connector out: nobody can say until somebody mends that.
+    LockedOut {
+        /// Stable.
+        code: String,
+        /// For people.
+        detail: String,
+        /// When the platform said to come back, in milliseconds from now.
+        after_ms: Option<i64>,
+    },
     /// Another look may tell.
     Later {
         /// Stable.
@@ -53,7 +64,9 @@ impl Looked {
         match self {
             Self::Found { .. } => ("found".to_owned(), "the platform has it".to_owned()),
             Self::Absent => ("absent".to_owned(), "the platform does not have it".to_owned()),
-            Self::Undecided { code, detail } | Self::Later { code, detail, .. } => (code.clone(), detail.clone()),
+            Self::Undecided { code, detail } | Self::LockedOut { code, detail, .. } | Self::Later { code, detail, .. } => {
+                (code.clone(), detail.clone())
+            }
         }
     }
 }
@@ -65,18 +78,14 @@ impl From<Sent> for Looked {
             Sent::Delivered { platform_id, detail } => Self::Found { platform_id, detail },
             Sent::Retry { code, detail, after_ms, counts } => Self::Later { code, detail, after_ms, counts },
             Sent::Unknown { code, detail } => Self::Later { code, detail, after_ms: None, counts: true },
+            Sent::LockedOut { code, detail, after_ms } => Self::LockedOut { code, detail, after_ms },
             Sent::Dead { code, detail } => Self::Undecided { code, detail },
         }
     }
 }
 
-/// Looks a part up once, and returns what the plugin wants remembered of it. `locked_out_ms` is the wait of a connector that
-/// is locked out.
-pub async fn look_up(
-    destinations: &dyn Destinations,
-    delivery: &Delivery,
-    locked_out_ms: i64,
-) -> (Looked, Vec<Effect>) {
+/// Looks a part up once, and returns what the plugin wants remembered of it.
+pub async fn look_up(destinations: &dyn Destinations, delivery: &Delivery) -> (Looked, Vec<Effect>) {
     let undecided = |code: &str, detail: String| (Looked::Undecided { code: code.to_owned(), detail }, Vec::new());
     let (id, route) = match targets::split(&delivery.target) {
         Ok(parts) => parts,
@@ -85,13 +94,18 @@ pub async fn look_up(
     let Some((plugin, context)) = destinations.find(&id).filter(|(plugin, _)| plugin.reconciles()) else {
         return undecided("look_up_gone", format!("connector `{id}` is gone or looks nothing up any more"));
     };
-    match plugin.find(context, outgoing(delivery, route)).await {
-        Ok(Search { outcome, effects }) => (judged(outcome, locked_out_ms), effects),
+    match plugin.find(Arc::clone(&context), outgoing(delivery, route)).await {
+        Ok(Search { outcome, effects }) => match judged(outcome) {
+            Looked::LockedOut { code, detail, .. } if !serves(destinations, &id, &context) => {
+                (Looked::Later { code, detail, after_ms: None, counts: false }, effects)
+            }
+            looked => (looked, effects),
+        },
         Err(fault) => (no_answer(&id, &fault).into(), Vec::new()),
     }
 }
 
-fn judged(outcome: Result<Finding, Failure>, locked_out_ms: i64) -> Looked {
+fn judged(outcome: Result<Finding, Failure>) -> Looked {
     match outcome {
         Ok(Finding::Sent(DeliveryReceipt { platform_id, detail })) => {
             Looked::Found { platform_id, detail: Some(detail).filter(|detail| detail != "null") }
@@ -101,7 +115,7 @@ fn judged(outcome: Result<Finding, Failure>, locked_out_ms: i64) -> Looked {
             let detail = "the platform cannot tell whether it arrived".to_owned();
             Looked::Undecided { code: "undecidable".to_owned(), detail }
         }
-        Err(failure) => failed(failure, locked_out_ms).into(),
+        Err(failure) => failed(failure).into(),
     }
 }
 
@@ -111,7 +125,7 @@ mod tests {
     use crate::connectors::outgoing::FailureKind;
 
     fn after(kind: FailureKind, retry_after_ms: Option<i64>) -> Looked {
-        judged(Err(Failure { kind, code: "c".to_owned(), reason: "r".to_owned(), retry_after_ms }), 60_000)
+        judged(Err(Failure { kind, code: "c".to_owned(), reason: "r".to_owned(), retry_after_ms }))
     }
 
     #[test]
@@ -120,7 +134,7 @@ mod tests {
         assert_eq!(after(FailureKind::Retryable, None), later(None, true));
         assert_eq!(after(FailureKind::Retryable, Some(5)), later(Some(5), false), "a wait that was asked for is free");
         assert_eq!(after(FailureKind::Unknown, None), later(None, true), "looking does no harm");
-        assert_eq!(after(FailureKind::Unauthorized, None), later(Some(60_000), false));
+        assert!(matches!(after(FailureKind::Unauthorized, Some(5)), Looked::LockedOut { after_ms: Some(5), .. }));
         assert!(matches!(after(FailureKind::Terminal, Some(5)), Looked::Undecided { .. }));
     }
 
@@ -128,7 +142,7 @@ mod tests {
     fn a_receipt_that_says_nothing_is_not_kept() {
         let receipt = |detail: &str| DeliveryReceipt { platform_id: None, detail: detail.to_owned() };
         let found = |detail: Option<&str>| Looked::Found { platform_id: None, detail: detail.map(str::to_owned) };
-        assert_eq!(judged(Ok(Finding::Sent(receipt("null"))), 0), found(None));
-        assert_eq!(judged(Ok(Finding::Sent(receipt("{}"))), 0), found(Some("{}")));
+        assert_eq!(judged(Ok(Finding::Sent(receipt("null")))), found(None));
+        assert_eq!(judged(Ok(Finding::Sent(receipt("{}")))), found(Some("{}")));
     }
 }

@@ -21,6 +21,15 @@ pub enum Sent {
         /// Whether this attempt counts: not when the target asked to wait.
         counts: bool,
     },
+    /// The platform has locked the connector out: nothing of it can succeed until somebody mends that.
+    LockedOut {
+        /// Stable.
+        code: String,
+        /// For people.
+        detail: String,
+        /// When the platform said to come back, in milliseconds from now.
+        after_ms: Option<i64>,
+    },
     /// It may or may not have arrived: it is not sent again unless somebody says so.
     Unknown {
         /// Stable.

@@ -3,7 +3,11 @@
 
 use serde_json::json;
 
-use super::{BreakerSettings, targets};
+use super::{
+    BreakerSettings,
+    pause::{self, Change, Lock},
+    targets,
+};
 use crate::{
     connectors::Effect,
     model::{
@@ -34,17 +38,27 @@ pub struct Settle {
     pub looked: Option<(String, String)>,
     /// When it was a failure that another try may mend: what breaks the lane off.
     pub failed: Option<BreakerSettings>,
+    /// What it says about the lock of its connector.
+    pub lock: Option<Lock>,
     /// What the plugin that sent it writes to its connector's state.
     pub effects: Vec<Effect>,
     /// When, in milliseconds since 1970.
     pub now_ms: i64,
 }
 
-impl Command for Settle {
-    /// False when the lease was lost; nothing was written.
-    type Reply = bool;
+/// What became of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// The lease was lost; nothing was written.
+    Lost,
+    /// It was written, and a pause of the connector began or ended with it.
+    Done(Option<Change>),
+}
 
-    async fn apply(batch: &[Self], tx: &mut Tx<'_>) -> Result<Vec<bool>, StoreError> {
+impl Command for Settle {
+    type Reply = Settled;
+
+    async fn apply(batch: &[Self], tx: &mut Tx<'_>) -> Result<Vec<Settled>, StoreError> {
         let mut replies = Vec::with_capacity(batch.len());
         for settle in batch {
             replies.push(settle_one(settle, tx).await?);
@@ -53,7 +67,7 @@ impl Command for Settle {
     }
 }
 
-pub(super) async fn settle_one(settle: &Settle, tx: &mut Tx<'_>) -> Result<bool, StoreError> {
+pub(super) async fn settle_one(settle: &Settle, tx: &mut Tx<'_>) -> Result<Settled, StoreError> {
     let (delivery, settlement) = (&settle.delivery, &settle.settlement);
     let waits = Settlement { status: DeliveryStatus::Pending, ..settlement.clone() };
     let again = settlement.next_ms.is_some() && !settlement.sought;
@@ -65,7 +79,7 @@ pub(super) async fn settle_one(settle: &Settle, tx: &mut Tx<'_>) -> Result<bool,
             lanes::recount(tx, &delivery.target.lane(), 0, settle.now_ms).await?;
             tx.wake_deliveries();
         }
-        return Ok(false);
+        return Ok(Settled::Lost);
     }
     write_effects(settle, tx).await?;
     let failed = settlement.error.as_ref().map(|error| (outcome(settlement.status), error));
@@ -83,8 +97,17 @@ pub(super) async fn settle_one(settle: &Settle, tx: &mut Tx<'_>) -> Result<bool,
         // What waits behind it may have a time of its own.
         lanes::recount(tx, &delivery.target.lane(), 0, settle.now_ms).await?;
     }
+    let change = record_lock(settle, tx).await?;
     tx.wake_deliveries();
-    Ok(true)
+    Ok(Settled::Done(change))
+}
+
+async fn record_lock(settle: &Settle, tx: &mut Tx<'_>) -> Result<Option<Change>, StoreError> {
+    let Settle { delivery, settlement, now_ms, .. } = settle;
+    let (Some(lock), Some(connector)) = (&settle.lock, targets::refers_to(&delivery.target)) else { return Ok(None) };
+    let (code, reason) = settlement.error.as_ref().map_or(("", ""), |(code, reason)| (code, reason));
+    let connector = (&*connector.to_string(), delivery.probe.is_some());
+    pause::record(tx, connector, lock, (code, reason), *now_ms).await
 }
 
 /// The lane goes on with what is next in it: this part again, the next one, or nothing while somebody has to decide.

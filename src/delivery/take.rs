@@ -1,6 +1,8 @@
 //! Leasing lanes: the oldest pending part of each is recorded as being sent before a byte leaves. What is to be looked up
 //! goes first.
 
+use std::collections::HashMap;
+
 use super::{
     policies::Policies,
     settle::{self, Settle},
@@ -13,7 +15,9 @@ use crate::{
     store::{
         StoreError,
         deliveries::{self, Settlement},
+        due,
         heads::{self, Former, Lease, Line},
+        pauses,
         writer::{Command, Tx},
     },
 };
@@ -48,15 +52,26 @@ impl Command for Take {
 
 async fn take_some(take: &Take, tx: &mut Tx<'_>) -> Result<Vec<Delivery>, StoreError> {
     let lease = Lease { owner: &take.owner, now_ms: take.now_ms, until_ms: take.now_ms + take.lease_ms };
+    let paused = pauses::standing(tx).await?;
+    let (lanes, probes) = if paused.is_empty() {
+        (heads::claim(tx, Line::Lanes, take.limit, lease).await?, HashMap::new())
+    } else {
+        let due = due::beside(tx, &paused, take.limit, lease).await?;
+        (heads::take(tx, Line::Lanes, due.ids, lease).await?, due.probes)
+    };
     let mut taken = Vec::new();
-    for lane in heads::claim(tx, Line::Lanes, take.limit, lease).await? {
+    for lane in lanes {
         match deliveries::take_oldest(tx, &lane, take.now_ms).await? {
-            Some(delivery) => {
+            Some(mut delivery) => {
+                delivery.probe = probes.get(&lane.id).copied();
                 tx.record(delivery_updated(delivery.now(DeliveryStatus::Sending, delivery.attempt)));
                 taken.push(delivery);
             }
             None => match deliveries::take_sought(tx, &lane, take.now_ms).await? {
-                Some(delivery) => taken.push(delivery),
+                Some(mut delivery) => {
+                    delivery.probe = probes.get(&lane.id).copied();
+                    taken.push(delivery);
+                }
                 None => {
                     tracing::error!(lane = lane.id, "lane {} was ready without a pending delivery; released", lane.id);
                     heads::release(tx, Line::Lanes, &lane, take.now_ms).await?;
@@ -119,7 +134,8 @@ fn sending(reclaim: &Reclaim, delivery: Delivery) -> Settle {
         error: Some(("interrupted".to_owned(), detail)),
         receipt: None,
     };
-    Settle { delivery, settlement, policy, looked: None, failed: None, effects: Vec::new(), now_ms }
+    let (looked, failed, lock, effects) = (None, None, None, Vec::new());
+    Settle { delivery, settlement, policy, looked, failed, lock, effects, now_ms }
 }
 
 /// It was being looked up, which is done again.
@@ -135,5 +151,6 @@ fn looking(reclaim: &Reclaim, delivery: Delivery) -> Settle {
         receipt: None,
     };
     let policy = reclaim.policies.of(&delivery);
-    Settle { delivery, settlement, policy, looked: Some(error), failed: None, effects: Vec::new(), now_ms }
+    let (failed, lock, effects) = (None, None, Vec::new());
+    Settle { delivery, settlement, policy, looked: Some(error), failed, lock, effects, now_ms }
 }

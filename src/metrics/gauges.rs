@@ -1,6 +1,6 @@
 //! What is read rather than counted: set when somebody asks, from rows, files and the process.
 
-use std::sync::OnceLock;
+use std::{collections::BTreeMap, sync::OnceLock};
 
 use prometheus::{GaugeVec, IntGauge, IntGaugeVec, Opts};
 
@@ -17,13 +17,14 @@ pub struct Gauges {
     started: GaugeVec,
     writer_queue_depth: IntGauge,
     dead_letters: IntGauge,
+    paused: IntGaugeVec,
     connectors: OnceLock<Connectors>,
     /// Event streams that are open: whoever opens one adds one, and takes it off again.
     pub event_streams: IntGauge,
 }
 
 /// What the store's rows say.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Backlog {
     /// Sessions of which a run waits for a worker.
     pub sessions_ready: i64,
@@ -41,6 +42,8 @@ pub struct Backlog {
     pub dead_letters: i64,
     /// When the oldest delivery was made that has not ended, in milliseconds since 1970.
     pub oldest_delivery_ms: Option<i64>,
+    /// Connectors that their platform has locked out, by kind.
+    pub paused: BTreeMap<String, i64>,
     /// Commands that wait for the writer.
     pub writer_queue_depth: usize,
 }
@@ -91,6 +94,10 @@ impl Gauges {
             )?)?,
             writer_queue_depth: gauge("writer_queue_depth", "Commands that wait for the writer.")?,
             dead_letters: gauge("dead_letters", "Deliveries that were given up.")?,
+            paused: book.add(IntGaugeVec::new(
+                opts("connectors_paused", "Connectors that their platform has locked out, by kind."),
+                &["connector_kind"],
+            )?)?,
             connectors: OnceLock::new(),
             event_streams: gauge("event_streams", "Event streams that are open.")?,
         })
@@ -111,6 +118,10 @@ impl Gauges {
         connectors.reset();
         for (state, count) in self.connectors.get().map(|ask| ask()).unwrap_or_default() {
             connectors.with_label_values(&[state]).set(count);
+        }
+        self.paused.reset();
+        for (kind, count) in &backlog.paused {
+            self.paused.with_label_values(&[kind]).set(*count);
         }
         let age = |since: Option<i64>| since.map_or(0.0, |since| seconds(now_ms - since));
         let since = [backlog.oldest_ready_ms, backlog.oldest_delivery_ms];

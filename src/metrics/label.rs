@@ -65,6 +65,8 @@ label! {
         Retry = "retry",
         /// The target asked to wait; it is tried again and does not count.
         RateLimited = "rate_limited",
+        /// The platform has locked the connector out; it is tried again and does not count.
+        Unauthorized = "unauthorized",
         /// Nobody knows whether it arrived.
         Unknown = "unknown",
         /// It was given up.

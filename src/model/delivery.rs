@@ -125,6 +125,8 @@ pub struct Delivery {
     pub sent: Vec<Receipt>,
     /// Failures of the lane without a success between.
     pub lane_failures: i64,
+    /// Whether it is the one that is tried while its connector is paused, and then how many failed before it in this pause.
+    pub probe: Option<i64>,
     /// When its run ended, in milliseconds since 1970.
     pub created_ms: i64,
     /// When this attempt or look-up began, in milliseconds since 1970.

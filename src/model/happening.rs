@@ -9,6 +9,7 @@ use super::{
     delivery::DeliveryStatus,
     ids::{DeliveryId, RunId, SessionId},
     output::Output,
+    pause::Pause,
     run::{Run, RunError, RunStatus},
 };
 
@@ -187,6 +188,21 @@ pub fn started() -> Happening {
 /// `connector_updated`: a connector `kind/name` was changed like this.
 pub fn connector_updated(connector: &str, change: &str, revision: i64) -> Happening {
     Happening::new("connector_updated").with("connector", connector).with("change", change).with("revision", revision)
+}
+
+/// `connector_updated`: deliveries of a connector `kind/name` wait, because its platform has locked it out.
+pub fn connector_paused(connector: &str, pause: &Pause) -> Happening {
+    Happening::new("connector_updated")
+        .with("connector", connector)
+        .with("change", "paused")
+        .with("code", pause.code.as_str())
+        .with("reason", pause.reason.as_str())
+        .with("next_probe_ms", pause.next_probe_ms)
+}
+
+/// `connector_updated`: deliveries of a connector `kind/name` go again, for this cause.
+pub fn connector_resumed(connector: &str, cause: &str) -> Happening {
+    Happening::new("connector_updated").with("connector", connector).with("change", "resumed").with("cause", cause)
 }
 
 /// `session_updated`: a session was changed like this.

@@ -9,10 +9,12 @@ use super::{
     build::{Assumed, Pending},
     definition::{Broken, Definition, Source},
     entry::Entry,
+    pauses,
     persist::{Remove, Save},
     secret_fields, upsert,
 };
 use crate::{
+    delivery::pause::Cause,
     model::{happening::connector_updated, ids::ConnectorId, target::ReplyTarget},
     store::{StoreError, connectors::StoredConnector},
     vault::VaultError,
@@ -138,6 +140,7 @@ impl Connectors {
         // The same words again are a wish to try again, when something stood against them.
         if changed || current.is_some_and(|entry| entry.last_error.is_some()) {
             self.publish(tried, &[]);
+            self.resume([id], Cause::Definition).await;
         }
         let entry = self.get(id).ok_or_else(|| Refused::Unknown(id.clone()))?;
         Ok(Put { entry, created, changed })
@@ -158,6 +161,7 @@ impl Connectors {
         let remove = Remove { id: id.clone(), revision, state: true, unsealed, now_ms: self.clock.now_ms() };
         let lost = self.store.write(remove).await?;
         self.publish(Vec::new(), std::slice::from_ref(id));
+        self.resume([id], Cause::Deleted).await;
         Ok(lost)
     }
 
@@ -207,12 +211,19 @@ impl Connectors {
         };
         let change = if former.is_some() { "changed" } else { "created" };
         let told = connector_updated(&id.to_string(), change, definition.revision);
-        let save = Save { row, seals, unsealed, told, now_ms: self.clock.now_ms() };
-        self.store.write(save).await?;
         // Others that refer to the same secrets get the new values too.
-        for name in pending.keys() {
-            let users = self.users_of(name).into_iter().filter(|entry| entry.definition.id != *id);
-            let users = users.map(|entry| Arc::clone(&entry.definition)).collect();
+        let others: Vec<_> = pending
+            .keys()
+            .map(|name| {
+                let users = self.users_of(name).into_iter().filter(|entry| entry.definition.id != *id);
+                users.map(|entry| Arc::clone(&entry.definition)).collect::<Vec<_>>()
+            })
+            .collect();
+        let mut renewed = vec![(id.to_string(), Cause::Definition)];
+        renewed.extend(others.iter().flatten().map(|other| (other.id.to_string(), Cause::Secret)));
+        let save = Save { row, seals, unsealed, told, renewed, now_ms: self.clock.now_ms() };
+        pauses::log_lifted(&self.store.write(save).await?);
+        for users in others {
             let tried = self.attempt(users, None, &Assumed::default()).await;
             self.publish_and_tell(tried, "secret").await;
         }

@@ -4,12 +4,17 @@ use super::{
     change::SessionLoss,
     definition::Definition,
     entry::{Entry, State},
+    pauses::lift_all,
 };
 use crate::{
-    delivery::targets,
+    delivery::{
+        pause::{self, Cause},
+        targets,
+    },
     model::{
         happening::{Happening, connector_updated, session_updated},
         ids::ConnectorId,
+        secret::SecretStatus,
     },
     store::{
         StoreError,
@@ -26,24 +31,51 @@ pub(super) struct Save {
     pub(super) seals: Vec<ToSeal>,
     pub(super) unsealed: Vec<String>,
     pub(super) told: Happening,
+    /// Connectors that are given something new by this: a pause of theirs ends.
+    pub(super) renewed: Vec<(String, Cause)>,
     pub(super) now_ms: i64,
 }
 
 impl Command for Save {
-    type Reply = ();
+    /// The connectors that were paused.
+    type Reply = Vec<(String, Cause)>;
 
-    async fn apply(batch: &[Self], tx: &mut Tx<'_>) -> Result<Vec<()>, StoreError> {
+    async fn apply(batch: &[Self], tx: &mut Tx<'_>) -> Result<Vec<Self::Reply>, StoreError> {
+        let mut replies = Vec::with_capacity(batch.len());
         for save in batch {
             vault::write(tx, &save.seals, save.now_ms).await?;
             connectors::save(tx, &save.row, save.now_ms).await?;
             delete_secrets(tx, &save.unsealed).await?;
             tx.record(save.told.clone());
+            replies.push(lift_all(tx, &save.renewed).await?);
         }
-        Ok(vec![(); batch.len()])
+        Ok(replies)
     }
 }
 
-/// Forgets a connector: its row, the secrets that were made for it, and default targets of sessions that named it.
+/// Writes a secret, and ends pauses of connectors that rest on it.
+pub(super) struct StoreSecret {
+    pub(super) seal: ToSeal,
+    pub(super) users: Vec<(String, Cause)>,
+    pub(super) now_ms: i64,
+}
+
+impl Command for StoreSecret {
+    /// How the secret stands, and the connectors that were paused.
+    type Reply = (SecretStatus, Vec<(String, Cause)>);
+
+    async fn apply(batch: &[Self], tx: &mut Tx<'_>) -> Result<Vec<Self::Reply>, StoreError> {
+        let mut replies = Vec::with_capacity(batch.len());
+        for StoreSecret { seal, users, now_ms } in batch {
+            let mut written = vault::write(tx, std::slice::from_ref(seal), *now_ms).await?;
+            let status = written.pop().ok_or(StoreError::Damaged("a secret that was written has no status"))?;
+            replies.push((status, lift_all(tx, users).await?));
+        }
+        Ok(replies)
+    }
+}
+
+/// Forgets a connector: its row, its pause, the secrets that were made for it, and default targets of sessions that named it.
 pub(super) struct Remove {
     pub(super) id: ConnectorId,
     /// The revision that goes.
@@ -65,6 +97,7 @@ impl Command for Remove {
                 key_values::delete_all(tx, &remove.id.to_string()).await?;
             }
             delete_secrets(tx, &remove.unsealed).await?;
+            pause::lift(tx, &remove.id.to_string(), Cause::Deleted).await?;
             replies.push(take_out_of_sessions(remove, tx).await?);
             tx.record(connector_updated(&remove.id.to_string(), "deleted", remove.revision));
         }

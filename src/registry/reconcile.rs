@@ -15,7 +15,9 @@ use super::{
     secret_fields,
     targets::Reachable,
 };
-use crate::{connectors::Plugin, ingress::routes::Route, model::ids::ConnectorId, store::StoreError};
+use crate::{
+    connectors::Plugin, delivery::pause::Cause, ingress::routes::Route, model::ids::ConnectorId, store::StoreError,
+};
 
 /// A definition that was tried.
 pub(super) struct Tried {
@@ -146,6 +148,7 @@ impl Connectors {
             self.store.write(remove).await?;
         }
         self.publish(Vec::new(), gone);
+        self.resume(gone, Cause::Deleted).await;
         Ok(())
     }
 
@@ -191,6 +194,12 @@ impl Connectors {
         }
         let ids: Vec<ConnectorId> = tried.iter().map(|tried| tried.definition.id.clone()).collect();
         self.publish(tried, &[]);
+        // A new plugin, or a start, is nothing that could mend a lock.
+        match cause {
+            "secret" => self.resume(&ids, Cause::Secret).await,
+            "file" => self.resume(&ids, Cause::Definition).await,
+            _ => {}
+        }
         let entries: Vec<Arc<Entry>> = ids.iter().filter_map(|id| self.get(id)).collect();
         for entry in entries.iter().filter(|entry| entry.state() != State::Running) {
             let id = &entry.definition.id;

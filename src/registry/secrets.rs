@@ -6,9 +6,16 @@ use std::{
     sync::Arc,
 };
 
-use super::{Connectors, change::Refused, entry::Entry, host_fields, persist::Tell, secret_fields};
+use super::{
+    Connectors,
+    change::Refused,
+    entry::Entry,
+    host_fields, pauses,
+    persist::{StoreSecret, Tell},
+    secret_fields,
+};
 use crate::{
-    delivery::targets::signed_with,
+    delivery::{pause::Cause, targets::signed_with},
     model::{happening::secret_updated, ids::SessionId, secret::SecretStatus},
     secrets::Secret,
     store::{StoreError, session_targets},
@@ -68,7 +75,10 @@ impl Connectors {
     /// Stores a secret, new or in place of its former value.
     pub async fn put_secret(&self, name: &str, value: &Secret) -> Result<SecretStatus, Refused> {
         let _turn = self.turn.lock().await;
-        let status = self.builder.vault.put(name, value).await?;
+        let users = self.users_of(name).iter().map(|entry| (entry.definition.id.to_string(), Cause::Secret)).collect();
+        let seal = self.builder.vault.seal(name, value)?;
+        let (status, lifted) = self.store.write(StoreSecret { seal, users, now_ms: self.clock.now_ms() }).await?;
+        pauses::log_lifted(&lifted);
         self.secret_changed(name).await;
         self.tell_of_secret(name, "stored").await;
         Ok(status)

@@ -1,5 +1,7 @@
 //! How connectors show to operators (contract section 2.7): every field but the values of secrets, and how they fare.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -11,6 +13,7 @@ use super::{
 };
 use crate::{
     connectors::manifest::{HOST_FIELDS, Manifest},
+    model::pause::Pause,
     wire::problem::FieldError,
 };
 
@@ -50,6 +53,10 @@ pub struct StatusView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     last_error: Option<ErrorView>,
+    /// Why its deliveries wait: its platform has locked it out. Absent when they do not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    paused: Option<Pause>,
 }
 
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
@@ -91,11 +98,15 @@ pub struct Glance {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     plugin_digest: Option<String>,
+    /// Why its deliveries wait: its platform has locked it out. Absent when they do not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    paused: Option<Pause>,
 }
 
 impl Connectors {
-    /// A connector at a glance.
-    pub fn glance(&self, entry: &Entry) -> Glance {
+    /// A connector at a glance; `paused` are the connectors whose deliveries wait.
+    pub fn glance(&self, entry: &Entry, paused: &BTreeMap<String, Pause>) -> Glance {
         let id = &entry.definition.id;
         Glance {
             kind: id.kind.clone(),
@@ -104,11 +115,12 @@ impl Connectors {
             state: entry.state(),
             open: self.routes().find(id).is_some_and(|route| route.verifier.is_open()),
             plugin_digest: entry.running.as_ref().map(|running| running.plugin_digest.clone()),
+            paused: paused.get(&id.to_string()).cloned(),
         }
     }
 
-    /// A connector as operators see it.
-    pub fn view(&self, entry: &Entry) -> ConnectorView {
+    /// A connector as operators see it; `paused` are the connectors whose deliveries wait.
+    pub fn view(&self, entry: &Entry, paused: &BTreeMap<String, Pause>) -> ConnectorView {
         let definition = &entry.definition;
         let plugin = self.kinds().plugin(&definition.id.kind);
         let fields = match (&plugin, definition.source) {
@@ -136,6 +148,7 @@ impl Connectors {
                     .map(|broken| FieldError { pointer: broken.pointer.clone(), detail: broken.detail.clone() })
                     .collect(),
             }),
+            paused: paused.get(&definition.id.to_string()).cloned(),
         };
         let id = &definition.id;
         ConnectorView {

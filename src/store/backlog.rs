@@ -1,7 +1,9 @@
 //! What waits, for gauges. Each statement reads a partial index that holds work and trouble only, so that finished rows
 //! cost nothing.
 
-use super::{Store, StoreError, only, sql::Query, tally_codes};
+use std::collections::BTreeMap;
+
+use super::{Store, StoreError, only, pauses, sql::Query, tally_codes};
 use crate::{
     metrics::gauges::{Backlog, Sizes},
     model::delivery::DeliveryStatus,
@@ -22,6 +24,11 @@ pub async fn read(store: &Store) -> Result<Backlog, StoreError> {
     let unresolved = |status: DeliveryStatus| unresolved.get(&(status as i64)).copied().unwrap_or(0);
     let (sessions_ready, oldest_ready_ms) = (ready.take()?, ready.take()?);
     let (not_ended, oldest_delivery_ms): (i64, _) = (waiting.take()?, waiting.take()?);
+    let mut paused = BTreeMap::new();
+    for connector in pauses::all(store).await?.into_keys() {
+        let kind = connector.split_once('/').map_or(connector.as_str(), |(kind, _)| kind);
+        *paused.entry(kind.to_owned()).or_default() += 1;
+    }
     let sending = count(store, SENDING).await?;
     Ok(Backlog {
         sessions_ready,
@@ -33,6 +40,7 @@ pub async fn read(store: &Store) -> Result<Backlog, StoreError> {
         deliveries_unknown: unresolved(DeliveryStatus::Unknown),
         dead_letters: unresolved(DeliveryStatus::Dead),
         oldest_delivery_ms,
+        paused,
         writer_queue_depth: store.writer.waiting(),
     })
 }

@@ -150,6 +150,7 @@ fn read_whole(mut row: Row, lane: &Claimed) -> Result<Delivery, StoreError> {
         origin,
         sent: Vec::new(),
         lane_failures: row.take()?,
+        probe: None,
         created_ms,
         started_ms: looked_ms.filter(|_| look_up.is_some()).unwrap_or(attempt_started_ms),
         attempt,

@@ -147,6 +147,12 @@ pub async fn claim(tx: &mut Tx<'_>, line: Line, limit: i64, lease: Lease<'_>) ->
     for mut row in tx.fetch(ready.bind(lease.now_ms).bind(limit)).await? {
         ids.push(row.take()?);
     }
+    take(tx, line, ids, lease).await
+}
+
+/// Leases these heads, which are ready and were chosen and locked in this transaction.
+pub async fn take(tx: &mut Tx<'_>, line: Line, ids: Vec<String>, lease: Lease<'_>) -> Result<Vec<Claimed>, StoreError> {
+    let table = line.table();
     if ids.is_empty() {
         return Ok(Vec::new());
     }

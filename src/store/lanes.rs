@@ -38,13 +38,13 @@ pub async fn let_go(tx: &mut Tx<'_>, lane: &str, delivery: DeliveryId) -> Result
     Ok(())
 }
 
-/// The lanes whose breaker is open, by `lanes_troubled`.
-pub async fn open(tx: &mut Tx<'_>) -> Result<Vec<String>, StoreError> {
+/// The lanes whose breaker is open, by `lanes_troubled`, each with its owner.
+pub async fn open(tx: &mut Tx<'_>) -> Result<Vec<(String, String)>, StoreError> {
     let query = Query::new(
-        "SELECT id FROM lanes WHERE (open_until IS NOT NULL OR held IS NOT NULL) AND open_until IS NOT NULL \
+        "SELECT id, owner FROM lanes WHERE (open_until IS NOT NULL OR held IS NOT NULL) AND open_until IS NOT NULL \
          ORDER BY id",
     );
-    tx.fetch(query).await?.into_iter().map(|mut row| row.take()).collect()
+    tx.fetch(query).await?.into_iter().map(|mut row| Ok((row.take()?, row.take()?))).collect()
 }
 
 /// Closes a lane's breaker: what waits in it is due now.
@@ -54,19 +54,5 @@ pub async fn close(tx: &mut Tx<'_>, lane: &str, now_ms: i64) -> Result<(), Store
          WHERE id = ?",
     );
     tx.execute(query.bind(now_ms).bind(lane)).await?;
-    Ok(())
-}
-
-/// The connectors that are locked out.
-pub async fn paused(tx: &mut Tx<'_>) -> Result<Vec<String>, StoreError> {
-    let query = Query::new("SELECT connector FROM delivery_pauses ORDER BY connector");
-    tx.fetch(query).await?.into_iter().map(|mut row| row.take()).collect()
-}
-
-/// Lets a connector's deliveries go again: what waits in its lanes is due now.
-pub async fn resume(tx: &mut Tx<'_>, connector: &str, now_ms: i64) -> Result<(), StoreError> {
-    tx.execute(Query::new("DELETE FROM delivery_pauses WHERE connector = ?").bind(connector)).await?;
-    let query = Query::new("UPDATE lanes SET ready_at = ? WHERE owner = ? AND state = 1 AND ready_at > ?");
-    tx.execute(query.bind(now_ms).bind(connector).bind(now_ms)).await?;
     Ok(())
 }

@@ -8,7 +8,7 @@ use sqlx::{
 use super::sql::Dialect;
 
 /// Every step: number, name, text.
-const STEPS: [(i64, &str, &str); 8] = [
+const STEPS: [(i64, &str, &str); 9] = [
     (1, "initial", include_str!("migrations/0001_initial.sql")),
     (2, "operators", include_str!("migrations/0002_operators.sql")),
     (3, "delivery", include_str!("migrations/0003_delivery.sql")),
@@ -16,6 +16,7 @@ const STEPS: [(i64, &str, &str); 8] = [
     (5, "dead_letters", include_str!("migrations/0005_dead_letters.sql")),
     (6, "executors", include_str!("migrations/0006_executors.sql")),
     (7, "assets", include_str!("migrations/0007_assets.sql")),
+    (10, "pauses", include_str!("migrations/0010_pauses.sql")),
     (12, "look_ups", include_str!("migrations/0012_look_ups.sql")),
 ];
 

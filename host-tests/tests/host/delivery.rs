@@ -9,6 +9,7 @@ mod look_up;
 mod operate;
 mod order;
 mod parts;
+mod pause;
 mod retry;
 mod route;
 mod send;
@@ -23,7 +24,7 @@ use kheish_host_tests::{
 use serde_json::{Value, json};
 
 /// Short waits, and three attempts.
-const QUICK: &str = "[queue]\nsweep_interval_ms = 20\n[delivery]\npoll_interval_ms = 20\nlocked_out_ms = 60\nlook_up_after_ms = 20\n\
+const QUICK: &str = "[queue]\nsweep_interval_ms = 20\n[delivery]\npoll_interval_ms = 20\nlook_up_after_ms = 20\n\
                      [delivery.http]\ninitial_ms = 20\nmax_ms = 60\nmax_attempts = 3\n\
                      [delivery.connectors]\ninitial_ms = 20\nmax_ms = 60\nmax_attempts = 3\n";
 

@@ -37,6 +37,7 @@ mod attempts;
 mod cancel;
 mod events;
 mod operate;
+mod pauses;
 mod server;
 mod vault;
 
@@ -44,6 +45,7 @@ use attempts::{a_failure_says_whether_another_attempt_may_help, an_attempt_is_ov
 use cancel::a_run_that_waits_or_runs_is_cancelled_once;
 use events::{an_event_is_told_of_step_by_step, only_commands_that_succeed_are_told_of};
 use operate::{operators_change_deliveries, what_is_looked_up_goes_first_and_is_fenced};
+use pauses::a_pause_holds_its_lanes_and_no_others;
 use server::Server;
 use vault::{daemons_share_secrets_while_keys_are_replaced, secrets_are_kept_sealed};
 
@@ -82,6 +84,7 @@ on_both!(
     a_failure_says_whether_another_attempt_may_help,
     an_attempt_is_over_with_its_lease,
     what_is_looked_up_goes_first_and_is_fenced,
+    a_pause_holds_its_lanes_and_no_others,
 );
 
 /// Daemons on one server.

@@ -112,7 +112,8 @@ pub(super) async fn operators_change_deliveries(stores: Vec<Store>) {
     assert_eq!(take(store, clock).await, [made]);
     assert_eq!(queued(store).await, 0, "the lane counts what waits in it");
     assert_eq!(close(made, End::Purge).await, Err(Refusal::Stands(DeliveryState::Sending)));
-    let reset = Reset { lane: None, plugin: Some("http".to_owned()), dry_run: false, now_ms: clock.now_ms() };
+    let reset =
+        Reset { lane: None, plugin: Some("http".to_owned()), connector: None, dry_run: false, now_ms: clock.now_ms() };
     assert_eq!(store.write(reset).await.unwrap(), Found::default());
 }
 

@@ -7,7 +7,10 @@ use utoipa::ToSchema;
 use super::DOMAIN;
 use crate::{
     api::{Api, auth::change::Touched},
-    delivery::operate::reset::Reset,
+    delivery::{
+        operate::reset::Reset,
+        pause::{self, Cause},
+    },
     wire::{extract, problem::Problem},
 };
 
@@ -19,10 +22,12 @@ const DIGEST: &str = ":address_sha256:";
 #[serde(deny_unknown_fields)]
 #[schema(as = BackpressureSelection)]
 pub struct ResetBody {
-    /// A target as deliveries show it. Either this or `plugin` is given.
+    /// A target as deliveries show it. This, `plugin` or `connector` is given.
     target: Option<String>,
     /// Everything of this plugin, pauses of its connectors included.
     plugin: Option<String>,
+    /// Everything of this connector, `kind/name`, its pause included.
+    connector: Option<String>,
     /// Looks and changes nothing.
     #[serde(default)]
     dry_run: bool,
@@ -39,6 +44,9 @@ pub struct ResetView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     plugin: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    connector: Option<String>,
     matched: usize,
     removed: usize,
     /// Targets whose breaker was open.
@@ -53,26 +61,35 @@ pub struct ResetView {
     request_body = ResetBody,
     responses(
         (status = 200, description = "What was found, and lifted unless it was a dry run", body = ResetView),
-        (status = 400, description = "delivery_backpressure_selector_required, invalid_target"),
+        (status = 400, description = "delivery_backpressure_selector_required, invalid_target, invalid_connector_id"),
     ),
 )]
 pub async fn reset(
     State(api): State<Api>,
     extract::Json(body): extract::Json<ResetBody>,
 ) -> Result<(Extension<Touched>, Json<ResetView>), Problem> {
-    if body.target.is_none() && body.plugin.is_none() {
-        let detail = "give a target or a plugin";
+    if body.target.is_none() && body.plugin.is_none() && body.connector.is_none() {
+        let detail = "give a target, a plugin or a connector";
         return Err(Problem::bad_request(DOMAIN, "delivery_backpressure_selector_required", detail));
     }
     let lane = body.target.as_deref().map(lane).transpose()?;
-    let ResetBody { target, plugin, dry_run } = body;
-    let command = Reset { lane, plugin: plugin.clone(), dry_run, now_ms: api.clock.now_ms() };
+    if body.connector.as_ref().is_some_and(|connector| !connector.contains('/')) {
+        let detail = "connector is a kind, a slash and a name";
+        return Err(Problem::bad_request(DOMAIN, "invalid_connector_id", detail));
+    }
+    let ResetBody { target, plugin, connector, dry_run } = body;
+    let now_ms = api.clock.now_ms();
+    let command = Reset { lane, plugin: plugin.clone(), connector: connector.clone(), dry_run, now_ms };
     let found = api.store.write(command).await?;
     let matched = found.lanes.len() + found.connectors.len();
     let targets: Vec<String> = found.lanes.iter().map(|lane| lane.replacen(':', DIGEST, 1)).collect();
     let touched = if dry_run { Vec::new() } else { [targets.clone(), found.connectors.clone()].concat() };
     let removed = if dry_run { 0 } else { matched };
-    let view = ResetView { dry_run, target, plugin, matched, removed, targets, connectors: found.connectors };
+    if !dry_run {
+        found.connectors.iter().for_each(|lifted| pause::log_ended(lifted, Cause::Operator));
+    }
+    let view =
+        ResetView { dry_run, target, plugin, connector, matched, removed, targets, connectors: found.connectors };
     Ok((Extension(Touched(touched)), Json(view)))
 }
 

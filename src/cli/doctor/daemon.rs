@@ -10,7 +10,7 @@ use crate::{
         client::{Answer, is_loopback},
         failure::Failure,
         output::{list, printable, text},
-        remote::Console,
+        remote::{self, Console},
         time,
     },
     clock::Clock,
@@ -117,17 +117,31 @@ fn connectors(views: &Value) -> Check {
     let views = list(views, "");
     let other = || views.iter().filter(|view| text(view, "/status/state") != "running");
     let found = told(other().map(|view| {
-        let (state, error) = (text(view, "/status/state"), text(view, "/status/last_error/detail"));
-        (format!("{}/{} is {state}", text(view, "/kind"), text(view, "/name")), error.to_owned())
+        let name = format!("{}/{} is {}", text(view, "/kind"), text(view, "/name"), text(view, "/status/state"));
+        (name, remote::connectors::errors(view))
     }));
     if found.is_empty() {
-        return Check::well("connectors", format!("{} run", views.len()));
+        return paused(views);
     }
     let remedy = "look with connectors get, and mend it with connectors put or apply";
     if other().any(|view| text(view, "/status/state") != "outdated") {
         return Check::bad("connectors", found, remedy);
     }
     Check::careful("connectors", found, remedy)
+}
+
+/// All run; some may be locked out by their platform.
+fn paused(views: &[Value]) -> Check {
+    let paused = views.iter().filter(|view| view["status"]["paused"].is_object());
+    let found = told(paused.map(|view| {
+        let pause = &view["status"]["paused"];
+        let name = format!("{}/{} is paused", text(view, "/kind"), text(view, "/name"));
+        (name, format!("{}: {}", text(pause, "/code"), text(pause, "/reason")))
+    }));
+    if found.is_empty() {
+        return Check::well("connectors", format!("{} run", views.len()));
+    }
+    Check::bad("connectors", found, "set its secret anew; deliveries reset --connector sends at once what waits")
 }
 
 /// What waits, and what was given up.

@@ -10,7 +10,7 @@ use crate::cli::{
     client::path,
     failure::{EXIT_CODES, Failure},
     output::{FAINT, cell, list, printable, state, state_cell, styled, table, text},
-    prompt, trial,
+    prompt, time, trial,
 };
 
 /// What to do with connectors.
@@ -98,11 +98,37 @@ async fn show_all(console: &Console) -> Result<(), Failure> {
             cell(&format!("{}/{}", text(view, "/kind"), text(view, "/name"))),
             cell(text(view, "/source")),
             cell(&view["revision"].to_string()),
-            state_cell(text(view, "/status/state")),
-            cell(text(view, "/status/last_error/detail")),
+            state_cell(standing(view)),
+            cell(&trouble(view)),
         ]);
     }
     console.out.table(rows, "there are no connectors")
+}
+
+/// A connector's state in a word. One that serves and whose deliveries wait is paused.
+pub(crate) fn standing(view: &Value) -> &str {
+    match text(view, "/status/state") {
+        "running" if view["status"]["paused"].is_object() => "paused",
+        state => state,
+    }
+}
+
+/// What is wrong with a connector: with its definition, or with what its platform says.
+fn trouble(view: &Value) -> String {
+    let paused = view["status"].get("paused").map(paused);
+    [errors(view)].into_iter().filter(|errors| !errors.is_empty()).chain(paused).collect::<Vec<_>>().join("; ")
+}
+
+/// What stands against a connector's definition.
+pub(crate) fn errors(view: &Value) -> String {
+    let errors = list(view, "/status/last_error/errors").iter();
+    errors.map(|error| text(error, "/detail")).collect::<Vec<_>>().join("; ")
+}
+
+/// `code: reason (next try 2026-…)` of a pause.
+pub(crate) fn paused(pause: &Value) -> String {
+    let next = pause["next_probe_ms"].as_i64().map(time::stamp).unwrap_or_default();
+    format!("{}: {} (next try {next})", text(pause, "/code"), text(pause, "/reason"))
 }
 
 async fn put(

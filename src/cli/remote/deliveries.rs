@@ -108,11 +108,14 @@ pub enum DeliveriesCommand {
     /// Close open breakers and lift pauses: what waits is sent now.
     Reset {
         /// A target as deliveries show it.
-        #[arg(long, value_name = "TARGET", required_unless_present = "plugin")]
+        #[arg(long, value_name = "TARGET", required_unless_present_any = ["plugin", "connector"])]
         target: Option<String>,
         /// Everything of this plugin.
         #[arg(long, value_name = "PLUGIN")]
         plugin: Option<String>,
+        /// Everything of this connector.
+        #[arg(long, value_name = "KIND/NAME")]
+        connector: Option<String>,
         /// Show what would be done.
         #[arg(long)]
         dry_run: bool,
@@ -244,9 +247,9 @@ pub(super) async fn run(console: &Console, command: DeliveriesCommand) -> Result
             }
             many(console, "purge", &body).await
         }
-        DeliveriesCommand::Reset { target, plugin, dry_run } => {
+        DeliveriesCommand::Reset { target, plugin, connector, dry_run } => {
             let mut body = json!({ "dry_run": dry_run });
-            for (name, value) in [("target", target), ("plugin", plugin)] {
+            for (name, value) in [("target", target), ("plugin", plugin), ("connector", connector)] {
                 if let Some(value) = value {
                     body[name] = value.into();
                 }

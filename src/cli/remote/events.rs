@@ -207,7 +207,8 @@ fn words(event: &str, data: &Value) -> String {
             joined(&[of("run_id")])
         ),
         "connector_updated" => {
-            format!("{} {} {}{error}", of("connector"), of("change"), state(text(data, "/state")))
+            let why = joined(&[of("code"), of("reason")]);
+            format!("{} {} {}{why}{error}", of("connector"), of("change"), state(text(data, "/state")))
         }
         "stream_gap" => gap(data),
         _ => others(data),

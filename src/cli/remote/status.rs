@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use serde_json::Value;
 
-use super::Console;
+use super::{Console, connectors};
 use crate::cli::{
     failure::Failure,
     output::{FAINT, cell, list, plain, printable, state, state_cell, styled, table, text, time_cell},
@@ -59,8 +59,13 @@ pub(super) async fn run(console: &Console) -> Result<(), Failure> {
     fact("sessions", plain("", &status["sessions"]["total"]))?;
     fact("runs", counts(&status["runs"]))?;
     fact("deliveries", counts(&status["deliveries"]))?;
-    let connectors = list(status, "/connectors").len();
-    fact("connectors", connectors.to_string())?;
+    let connectors = list(status, "/connectors");
+    fact("connectors", connectors.len().to_string())?;
+    for connector in connectors.iter().filter(|connector| connector["paused"].is_object()) {
+        let id = format!("{}/{}", text(connector, "/kind"), text(connector, "/name"));
+        let told = connectors::paused(&connector["paused"]);
+        fact("", format!("{} {}, {}", printable(&id), state("paused"), printable(&told)))?;
+    }
     let plugins = list(status, "/guests/plugins");
     let failing = plugins.iter().filter(|plugin| plugin["error"].is_string()).count();
     let told = if failing == 0 { String::new() } else { format!(", {failing} with an error: see plugins list") };

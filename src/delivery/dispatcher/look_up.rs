@@ -5,6 +5,7 @@ use crate::{
     delivery::{
         backoff,
         look_up::{self, Looked},
+        pause::Word,
         sent::Sent,
     },
     metrics::label::AttemptClass,
@@ -16,8 +17,7 @@ use crate::{
 impl Dispatcher {
     /// Looks a part up and settles what follows.
     pub(super) async fn look_up(&self, delivery: Delivery, look_up: LookUp) {
-        let (looked, effects) =
-            look_up::look_up(&*self.ways.destinations, &delivery, self.settings.locked_out_ms).await;
+        let (looked, effects) = look_up::look_up(&*self.ways.destinations, &delivery).await;
         let metrics = self.store.metrics();
         metrics.delivery_attempts.add(AttemptClass::LookUp);
         if let Looked::Later { after_ms: Some(asked_ms), .. } = &looked {
@@ -25,8 +25,9 @@ impl Dispatcher {
         }
         let (code, detail) = looked.said();
         let looked_up = Some((code, mask(&detail).into_owned()));
+        let lock = self.lock(&delivery, Word::from(&looked));
         let settlement = self.follows(&delivery, look_up, looked);
-        self.settle(delivery, End { settlement, looked: looked_up, failed: None, effects }).await;
+        self.settle(delivery, End { settlement, looked: looked_up, failed: None, lock, effects }).await;
     }
 
     fn follows(&self, delivery: &Delivery, look_up: LookUp, looked: Looked) -> Settlement {
@@ -38,6 +39,15 @@ impl Dispatcher {
                 self.settlement(delivery, Sent::Retry { code, detail, after_ms: None, counts: true })
             }
             Looked::Undecided { code, detail } => self.undecided(delivery, (code, detail)),
+            // It is due at once: the pause says when, and it is not given up meanwhile.
+            Looked::LockedOut { code, detail, .. } => Settlement {
+                status: DeliveryStatus::Unknown,
+                uncounted: 1,
+                sought: true,
+                next_ms: Some(self.clock.now_ms()),
+                error: Some((code, detail)),
+                receipt: None,
+            },
             Looked::Later { code, detail, after_ms, counts } => {
                 let (retry, now_ms) = (self.settings.retry(&delivery.target), self.clock.now_ms());
                 let own = backoff::delay_ms(&retry, look_up.count, rand::random());

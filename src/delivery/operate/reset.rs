@@ -1,9 +1,10 @@
 //! Backpressure: open breakers are closed and pauses lifted, because somebody mended what was broken.
 
 use crate::{
+    delivery::pause::{self, Cause},
     model::happening::Happening,
     store::{
-        StoreError, lanes,
+        StoreError, lanes, pauses,
         writer::{Command, Tx},
     },
 };
@@ -15,6 +16,8 @@ pub struct Reset {
     pub lane: Option<String>,
     /// Only what belongs to this plugin.
     pub plugin: Option<String>,
+    /// Only what belongs to this connector, `kind/name`.
+    pub connector: Option<String>,
     /// Looks and changes nothing.
     pub dry_run: bool,
     /// When, in milliseconds since 1970.
@@ -47,23 +50,25 @@ async fn reset_some(reset: &Reset, tx: &mut Tx<'_>) -> Result<Found, StoreError>
         Some(plugin) => name.split_once(separator).is_some_and(|(kind, _)| kind == plugin),
         None => true,
     };
+    let of_connector = |owner: &str| reset.connector.as_ref().is_none_or(|wanted| wanted == owner);
     let mut found = Found::default();
-    for lane in lanes::open(tx).await? {
-        if reset.lane.as_ref().is_none_or(|wanted| *wanted == lane) && of_plugin(&lane, ':') {
+    for (lane, owner) in lanes::open(tx).await? {
+        let wanted = reset.lane.as_ref().is_none_or(|wanted| *wanted == lane);
+        if wanted && of_plugin(&lane, ':') && of_connector(&owner) {
             found.lanes.push(lane);
         }
     }
     // A pause is the connector's, so a lane alone lifts none.
     if reset.lane.is_none() {
-        let paused = lanes::paused(tx).await?;
-        found.connectors = paused.into_iter().filter(|connector| of_plugin(connector, '/')).collect();
+        let paused = pauses::standing(tx).await?.into_iter().map(|pause| pause.connector);
+        found.connectors = paused.filter(|name| of_plugin(name, '/') && of_connector(name)).collect();
     }
     if !reset.dry_run {
         for lane in &found.lanes {
             lanes::close(tx, lane, reset.now_ms).await?;
         }
         for connector in &found.connectors {
-            lanes::resume(tx, connector, reset.now_ms).await?;
+            pause::lift(tx, connector, Cause::Operator).await?;
         }
         tx.record(Happening::new("runtime_updated").with("change", "delivery_backpressure_reset"));
         tx.wake_deliveries();

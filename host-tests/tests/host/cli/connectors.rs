@@ -91,7 +91,7 @@ async fn no_proxy_stands_before_a_daemon_on_this_machine() {
 #[tokio::test]
 async fn a_terminal_is_given_no_orders_from_elsewhere() {
     let view = json!([{ "kind": "http", "name": "a", "source": "daemon", "revision": 1,
-                        "status": { "state": "failed", "last_error": { "detail": "bad\u{1b}[2Jthing" } } }]);
+                        "status": { "state": "failed", "last_error": { "errors": [{ "detail": "bad\u{1b}[2Jthing" }] } } }]);
     let (_daemon, cli) = scripted(move |_| answer(200, &view)).await;
     let ran = cli.run(&["connectors", "list"]).await.expect(0);
     ran.says(&["http/a", "failed", "bad\\u{1b}[2Jthing"]);

@@ -74,7 +74,7 @@ async fn what_a_daemon_says_is_judged() {
         "/v1/plugins" => answer(200, &serde_json::json!([{ "file": "bad.wasm", "state": "failed", "error": "no component" }])),
         "/v1/runtime/connectors" => answer(200, &serde_json::json!([
             { "kind": "http", "name": "a", "status": { "state": "running" } },
-            { "kind": "http", "name": "b", "status": { "state": "outdated", "last_error": { "detail": "bad field" } } }])),
+            { "kind": "http", "name": "b", "status": { "state": "outdated", "last_error": { "errors": [{ "detail": "bad field" }] } } }])),
         _ => answer(200, &serde_json::json!([{ "submitted_at_ms": 1_000_000 }])),
     })
     .await;

@@ -11,12 +11,12 @@ use serde_json::{Value, json};
 use super::{QUICK, say, submit, with_outbox};
 
 /// A target of `outbox/main` whose deliveries end like this.
-fn ends(answer: &str) -> Value {
+pub(super) fn ends(answer: &str) -> Value {
     outbox_target("main", &json!({ "answer": answer }))
 }
 
 /// What the guest has sent, in order.
-fn sent(host: &Host) -> Vec<String> {
+pub(super) fn sent(host: &Host) -> Vec<String> {
     let log = host.log();
     let lines = log.lines().filter_map(|line| line.split_once(" sends \"")?.1.split_once('"'));
     lines.map(|(text, _)| text.to_owned()).collect()
@@ -98,18 +98,6 @@ async fn what_nobody_knows_is_not_sent_again_and_holds_up_nobody() {
     host.deliveries_when(&next, 1, "unknown").await;
     host.logs("sends \"three\"").await;
     assert_eq!(sent(&host), ["three"], "after a restart too");
-}
-
-#[tokio::test]
-async fn a_connector_that_is_locked_out_spends_no_attempts() {
-    let host = with_outbox().start().await;
-    let run = say(&host, "s", &[ends("unauthorized")], &["hello"]).await;
-    eventually("it was tried more often than attempts are counted", async || (sent(&host).len() > 5).then_some(()))
-        .await;
-    let delivery = host.run(&run).await["deliveries"][0].clone();
-    assert!(["pending", "sending"].contains(&delivery["status"].as_str().unwrap_or_default()), "{delivery}");
-    assert!(delivery["attempts"].as_i64().is_some_and(|attempts| attempts <= 1), "{delivery}");
-    assert!(!host.log().contains("attempt 2"));
 }
 
 #[tokio::test]
