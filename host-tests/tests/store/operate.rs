@@ -14,7 +14,7 @@ use kheish::{
             reset::{Found, Reset},
         },
         policies::Policies,
-        settle::Settle,
+        settle::{Settle, Settled},
         take::{Reclaim, Take},
     },
     model::{
@@ -165,8 +165,8 @@ impl Acts<'_> {
         let (delivery, now_ms) = (delivery.clone(), self.tick());
         let looked = Some(("found".to_owned(), "it is there".to_owned()));
         let policy = UnknownPolicy::Hold;
-        let settle = Settle { delivery, settlement, policy, looked, failed: None, effects: Vec::new(), now_ms };
-        self.store.write(settle).await.unwrap()
+        let settle = Settle { delivery, settlement, policy, looked, failed: None, lock: None, effects: Vec::new(), now_ms };
+        self.store.write(settle).await.unwrap() != Settled::Lost
     }
 
     async fn stands(&self) -> (DeliveryState, i64) {

@@ -64,12 +64,13 @@ async fn settle(store: &Store, delivery: Delivery, error: Option<&str>, lock: Op
     let settlement = Settlement {
         status: if error.is_some() { DeliveryStatus::Pending } else { DeliveryStatus::Delivered },
         uncounted: i64::from(error.is_some()),
+        sought: false,
         next_ms: error.map(|_| now_ms),
         error: error.map(|code| (code.to_owned(), "They say so.".to_owned())),
         receipt: None,
     };
     let (policy, effects) = (UnknownPolicy::Pass, Vec::new());
-    store.write(Settle { delivery, settlement, policy, failed: None, lock, effects, now_ms }).await.unwrap()
+    store.write(Settle { delivery, settlement, policy, looked: None, failed: None, lock, effects, now_ms }).await.unwrap()
 }
 
 fn connectors(taken: &[Delivery]) -> Vec<(&str, Option<i64>)> {
