@@ -76,10 +76,11 @@ impl Process {
         self.child.id()
     }
 
-    /// Ends it at once, as a power cut would.
+    /// Ends it at once, as a power cut would. What it wrote before is in the log then.
     pub fn kill(&mut self) {
         self.child.kill().ok();
         self.child.wait().ok();
+        self.read_to_the_end();
     }
 
     /// Asks it to stop (SIGTERM) without waiting for it.
@@ -92,11 +93,15 @@ impl Process {
         matches!(self.child.try_wait(), Ok(None))
     }
 
+    /// The last lines of a process that has ended are still in the pipe.
+    fn read_to_the_end(&mut self) {
+        self.readers.drain(..).for_each(|reader| drop(reader.join()));
+    }
+
     /// Waits until it ends by itself.
     pub async fn ended(&mut self) -> Ended {
         let status = eventually("the daemon's process ended", async || self.child.try_wait().ok().flatten()).await;
-        // The last lines are still in the pipe.
-        self.readers.drain(..).for_each(|reader| drop(reader.join()));
+        self.read_to_the_end();
         Ended { code: status.code(), stderr: self.log() }
     }
 }
@@ -112,7 +117,6 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
         if std::thread::panicking() {
-            self.readers.drain(..).for_each(|reader| drop(reader.join()));
             eprintln!("---- log of kheishd {}\n{}\n----", self.child.id(), tail(&self.log()));
         }
     }

@@ -1,6 +1,7 @@
 //! Takes replies over HTTP, records every request, and answers by script.
 
 use std::{
+    collections::HashMap,
     io,
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
@@ -100,6 +101,7 @@ type Script = Box<dyn Fn(&Received) -> Reply + Send + Sync>;
 
 struct Book {
     received: Mutex<Vec<Received>>,
+    to_path: Mutex<HashMap<String, usize>>,
     script: Mutex<Script>,
 }
 
@@ -126,7 +128,11 @@ impl Receiver {
     pub async fn scripted(script: impl Fn(&Received) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("the port that was bound");
-        let book = Arc::new(Book { received: Mutex::default(), script: Mutex::new(Box::new(script)) });
+        let book = Arc::new(Book {
+            received: Mutex::default(),
+            to_path: Mutex::default(),
+            script: Mutex::new(Box::new(script)),
+        });
         let server = tokio::spawn(serve(listener, Arc::clone(&book)));
         Self { address, book, server }
     }
@@ -159,6 +165,11 @@ impl Receiver {
     /// Everything that came, in the order of arrival.
     pub fn received(&self) -> Vec<Received> {
         lock(&self.book.received).clone()
+    }
+
+    /// How many requests came.
+    pub fn count(&self) -> usize {
+        lock(&self.book.received).len()
     }
 
     /// What came to one path.
@@ -215,9 +226,13 @@ async fn answer(request: Request<Incoming>, book: Arc<Book>) -> io::Result<Respo
 fn record(book: &Book, head: &hyper::http::request::Parts, body: &Bytes) -> Received {
     let mut all = lock(&book.received);
     let path = head.uri.path().to_owned();
+    let mut to_path = lock(&book.to_path);
+    let before = to_path.entry(path.clone()).or_default();
+    let nth_to_path = *before;
+    *before += 1;
     let received = Received {
         index: all.len(),
-        nth_to_path: all.iter().filter(|one| one.path == path).count(),
+        nth_to_path,
         at: Instant::now(),
         method: head.method.to_string(),
         path,

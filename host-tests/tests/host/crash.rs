@@ -1,5 +1,6 @@
 //! `kill -9` between any two of the four transactions, and the orderly ends.
 
+mod barrage;
 mod between;
 mod delivery;
 mod end;
