@@ -1,7 +1,9 @@
 //! Stage 6: get it there, or say why not.
 //!
 //! The dispatcher ([`dispatcher`]) leases lanes, sends the oldest delivery of each, to a URL ([`http`]) or through a
-//! connector ([`connector`]), and settles it ([`settle`], transaction 4). What nobody knows of is looked up first ([`look_up`]). Lanes run side by side; a slow target holds up nobody but itself.
+//! connector ([`connector`]), and settles it ([`settle`], transaction 4). What nobody knows of is looked up first
+//! ([`look_up`]). Lanes run side by side, and workers are shared among those whom they lead to ([`share`]); a slow target holds
+//! up nobody but itself.
 
 pub mod backoff;
 pub mod connector;
@@ -15,6 +17,7 @@ pub mod pause;
 pub mod policies;
 pub mod sent;
 pub mod settle;
+pub mod share;
 pub mod split;
 pub mod take;
 pub mod targets;
@@ -30,6 +33,8 @@ use crate::model::{delivery::UnknownPolicy, target::ReplyTarget};
 pub struct DeliverySettings {
     /// Deliveries under way at once, each in a lane of its own.
     pub workers: usize,
+    /// Of the workers that others leave, how many one connector or one URL's origin may hold, in percent; at least one.
+    pub owner_percent: usize,
     /// Lease of a lane, in milliseconds; longer than any attempt may take.
     pub lease_ms: i64,
     /// How often work is looked for when no wake-up came, in milliseconds.
@@ -111,7 +116,8 @@ impl DeliverySettings {
 impl Default for DeliverySettings {
     fn default() -> Self {
         Self {
-            workers: 64,
+            workers: 128,
+            owner_percent: 50,
             lease_ms: 60_000,
             poll_interval_ms: 1_000,
             max_retry_after_ms: 3_600_000,

@@ -26,7 +26,6 @@ pub mod bindings;
 pub mod connectors;
 pub mod data_keys;
 pub mod deliveries;
-pub mod due;
 pub mod events;
 pub mod heads;
 pub mod history;
@@ -43,6 +42,7 @@ pub mod session_targets;
 pub mod sessions;
 pub mod space;
 pub mod sql;
+pub mod turns;
 pub mod writer;
 
 use sql::{Connection, Dialect, Pool, Query, Row};

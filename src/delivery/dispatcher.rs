@@ -18,6 +18,7 @@ use super::{
     policies::Policies,
     sent::{Sent, dead},
     settle::{Settle, Settled},
+    share::{Holding, Holdings, Shares},
     take::{self, Reclaim, Take},
     targets,
 };
@@ -31,7 +32,7 @@ use crate::{
         delivery::{Delivery, DeliveryStatus, Receipt, UnknownPolicy},
         target::ReplyTarget,
     },
-    places::Places,
+    places::{Place, Places},
     secrets::mask::mask,
     store::{Store, StoreError, deliveries::Settlement},
     telemetry::trace,
@@ -58,12 +59,22 @@ pub struct Dispatcher {
     clock: Clock,
     settings: DeliverySettings,
     owner: String,
+    held: Holdings,
+}
+
+/// A walk from owner to owner, in one or more steps.
+#[derive(Default)]
+struct Walk {
+    /// Where it goes on; none is at its beginning.
+    after: Option<String>,
+    /// Whether something was taken on the way.
+    took: bool,
 }
 
 impl Dispatcher {
     /// A dispatcher of the process `instance`.
     pub fn new(store: Store, ways: Ways, clock: Clock, settings: DeliverySettings, instance: &str) -> Arc<Self> {
-        Arc::new(Self { store, ways, clock, settings, owner: format!("{FAMILY}{instance}") })
+        Arc::new(Self { store, ways, clock, settings, owner: format!("{FAMILY}{instance}"), held: Holdings::default() })
     }
 
     /// Runs until `stop`; then lets what is under way end. What a former process was sending is taken up first.
@@ -73,13 +84,13 @@ impl Dispatcher {
         let sweep_interval = Duration::from_millis(self.settings.poll_interval_ms);
         let mut next_sweep = Instant::now() + sweep_interval;
         let places = Places::new(self.settings.workers);
+        let mut walk = Walk::default();
         while !stop.is_cancelled() {
             let woken = self.store.wakes().deliveries.notified();
             tokio::pin!(woken);
             // Registered before looking, so that a wake-up in between is not lost.
             woken.as_mut().enable();
-            let sent = self.send_some(&places).await?;
-            if sent == 0 {
+            if !self.send_some(&places, &mut walk).await? {
                 tokio::select! {
                     () = woken => {}
                     () = tokio::time::sleep_until(next_sweep) => {}
@@ -113,33 +124,51 @@ impl Dispatcher {
         }
     }
 
-    /// Leases as many lanes as there are free workers.
-    async fn send_some(self: &Arc<Self>, places: &Places) -> Result<usize, StoreError> {
-        let free = places.take_free().await;
-        let take = Take {
-            owner: self.owner.clone(),
-            limit: i64::try_from(free.len()).unwrap_or(i64::MAX),
-            lease_ms: self.settings.lease_ms,
-            now_ms: self.clock.now_ms(),
-        };
-        let taken = self.store.write(take).await?;
-        let count = taken.len();
-        for (delivery, place) in taken.into_iter().zip(free) {
-            match delivery.look_up {
-                None => {
-                    let span = trace::deliver(&delivery);
-                    places.spawn(place, Arc::clone(self).send(delivery).instrument(span));
-                }
-                Some(look_up) => {
-                    let (span, this) = (trace::look_up(&delivery), Arc::clone(self));
-                    places.spawn(place, async move { this.look_up(delivery, look_up).await }.instrument(span));
-                }
+    /// Leases as many lanes as there are free workers and owners that may have them. False when there is nothing more to send
+    /// until a lane is ready or an owner's worker is free.
+    async fn send_some(self: &Arc<Self>, places: &Places, walk: &mut Walk) -> Result<bool, StoreError> {
+        let mut free = places.take_free().await;
+        loop {
+            let take = Take {
+                owner: self.owner.clone(),
+                limit: i64::try_from(free.len()).unwrap_or(i64::MAX),
+                lease_ms: self.settings.lease_ms,
+                now_ms: self.clock.now_ms(),
+                shares: Shares::new(self.settings.workers, self.settings.owner_percent, self.held.now()),
+                after: walk.after.take(),
+            };
+            let taken = self.store.write(take).await?;
+            let count = taken.parts.len().min(free.len());
+            let took = count > 0;
+            for ((delivery, owner), place) in taken.parts.into_iter().zip(free.drain(..count)) {
+                self.begin(delivery, self.held.begin(owner), (places, place));
+            }
+            walk.after = taken.after;
+            let ended = walk.after.is_none();
+            // What got ready behind the walk is found by the next one, so the last one takes nothing.
+            let again = took || walk.took;
+            walk.took = again && !ended;
+            if took || ended {
+                return Ok(again);
             }
         }
-        Ok(count)
     }
 
-    async fn send(self: Arc<Self>, delivery: Delivery) {
+    fn begin(self: &Arc<Self>, delivery: Delivery, holding: Holding, (places, place): (&Places, Place)) {
+        let this = Arc::clone(self);
+        match delivery.look_up {
+            None => {
+                let span = trace::deliver(&delivery);
+                places.spawn(place, this.send(delivery, holding).instrument(span));
+            }
+            Some(look_up) => {
+                let span = trace::look_up(&delivery);
+                places.spawn(place, async move { this.look_up(delivery, look_up, holding).await }.instrument(span));
+            }
+        }
+    }
+
+    async fn send(self: Arc<Self>, delivery: Delivery, holding: Holding) {
         let (sent, effects) = match delivery.target.plugin.as_str() {
             "http" => match HttpTarget::parse(&delivery.target.address) {
                 Ok(target) => (target.send(&self.ways, &delivery, self.clock.now_ms()).await, Vec::new()),
@@ -147,6 +176,8 @@ impl Dispatcher {
             },
             _ => connector::send(&*self.ways.destinations, &delivery).await,
         };
+        // Before the lane is ready again, so that whoever is woken by that finds the owner's worker free.
+        drop(holding);
         self.count(&delivery, &sent);
         let failed = matches!(sent, Sent::Retry { counts: true, .. }).then(|| self.settings.breaker.clone());
         let lock = self.lock(&delivery, Word::from(&sent));

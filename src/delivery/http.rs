@@ -103,6 +103,11 @@ impl HttpTarget {
         self.reach == Reach::Private
     }
 
+    /// Scheme, host and port, as one text.
+    pub fn origin(&self) -> String {
+        self.url.origin().ascii_serialization()
+    }
+
     /// The name of the secret that requests are signed with.
     pub fn signing_secret(&self) -> Option<&str> {
         self.signing_secret.as_deref()

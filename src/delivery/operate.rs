@@ -39,7 +39,7 @@ pub enum Refusal {
 /// Makes room for so many parts at the end of the lane that this part is in, and gives the first place of it.
 async fn room(like: &Part, count: i64, now_ms: i64, tx: &mut Tx<'_>) -> Result<i64, StoreError> {
     let target = ReplyTarget { plugin: like.plugin.clone(), address: like.address.clone() };
-    let owner = targets::refers_to(&target).map_or_else(|| "http".to_owned(), |id| id.to_string());
+    let owner = targets::owner(&target);
     let added = [Added { id: &like.lane, count, owner: Some(&owner) }];
     let tails = heads::grow(tx, Line::Lanes, &added, now_ms).await?;
     let tail = tails.get(&like.lane).ok_or(StoreError::Damaged("a lane that was extended is not there"))?;

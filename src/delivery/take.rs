@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use super::{
     policies::Policies,
     settle::{self, Settle},
+    share::Shares,
 };
 use crate::{
     model::{
@@ -15,12 +16,19 @@ use crate::{
     store::{
         StoreError,
         deliveries::{self, Settlement},
-        due,
         heads::{self, Former, Lease, Line},
         pauses,
+        turns::{self, Ready},
         writer::{Command, Tx},
     },
 };
+
+/// Owners that one [`Take`] looks at where the longest-ready lanes are those of owners that have their share. A step costs some
+/// microseconds, and the writer serves others meanwhile.
+const OWNERS_LOOKED_AT: i64 = 256;
+
+/// Lanes that one [`Take`] looks at at least, where owners that have their share may be before others.
+const LANES_LOOKED_AT: usize = 16;
 
 /// Lanes that one [`Reclaim`] gives back at most.
 pub const RECLAIM_LIMIT: usize = 256;
@@ -36,10 +44,23 @@ pub struct Take {
     pub lease_ms: i64,
     /// Now.
     pub now_ms: i64,
+    /// Whom lanes may be leased of.
+    pub shares: Shares,
+    /// Where the walk from owner to owner goes on; none is at its beginning.
+    pub after: Option<String>,
+}
+
+/// What is to be sent.
+#[derive(Debug, Default)]
+pub struct Taken {
+    /// The oldest part of each lane that was leased, and whom the lane leads to.
+    pub parts: Vec<(Delivery, String)>,
+    /// Where the walk from owner to owner goes on; none when there is nothing more to look at.
+    pub after: Option<String>,
 }
 
 impl Command for Take {
-    type Reply = Vec<Delivery>;
+    type Reply = Taken;
 
     async fn apply(batch: &[Self], tx: &mut Tx<'_>) -> Result<Vec<Self::Reply>, StoreError> {
         let mut replies = Vec::with_capacity(batch.len());
@@ -50,36 +71,85 @@ impl Command for Take {
     }
 }
 
-async fn take_some(take: &Take, tx: &mut Tx<'_>) -> Result<Vec<Delivery>, StoreError> {
+async fn take_some(take: &Take, tx: &mut Tx<'_>) -> Result<Taken, StoreError> {
     let lease = Lease { owner: &take.owner, now_ms: take.now_ms, until_ms: take.now_ms + take.lease_ms };
-    let paused = pauses::standing(tx).await?;
-    let (lanes, probes) = if paused.is_empty() {
-        (heads::claim(tx, Line::Lanes, take.limit, lease).await?, HashMap::new())
-    } else {
-        let due = due::beside(tx, &paused, take.limit, lease).await?;
-        (heads::take(tx, Line::Lanes, due.ids, lease).await?, due.probes)
-    };
-    let mut taken = Vec::new();
-    for lane in lanes {
-        match deliveries::take_oldest(tx, &lane, take.now_ms).await? {
-            Some(mut delivery) => {
-                delivery.probe = probes.get(&lane.id).copied();
+    let Choice { lanes, probes, after } = choose(take, lease, tx).await?;
+    let mut owners: HashMap<String, String> = lanes.iter().map(|lane| (lane.id.clone(), lane.owner.clone())).collect();
+    let ids = lanes.into_iter().map(|lane| lane.id).collect();
+    let mut taken = Taken { parts: Vec::new(), after };
+    for lane in heads::take(tx, Line::Lanes, ids, lease).await? {
+        let part = match deliveries::take_oldest(tx, &lane, take.now_ms).await? {
+            Some(delivery) => {
                 tx.record(delivery_updated(delivery.now(DeliveryStatus::Sending, delivery.attempt)));
-                taken.push(delivery);
+                Some(delivery)
             }
-            None => match deliveries::take_sought(tx, &lane, take.now_ms).await? {
-                Some(mut delivery) => {
-                    delivery.probe = probes.get(&lane.id).copied();
-                    taken.push(delivery);
-                }
-                None => {
-                    tracing::error!(lane = lane.id, "lane {} was ready without a pending delivery; released", lane.id);
-                    heads::release(tx, Line::Lanes, &lane, take.now_ms).await?;
-                }
-            },
+            None => deliveries::take_sought(tx, &lane, take.now_ms).await?,
+        };
+        match part {
+            Some(delivery) => {
+                let delivery = Delivery { probe: probes.get(&lane.id).copied(), ..delivery };
+                taken.parts.push((delivery, owners.remove(&lane.id).unwrap_or_default()));
+            }
+            None => {
+                tracing::error!(lane = lane.id, "lane {} was ready without a pending delivery; released", lane.id);
+                heads::release(tx, Line::Lanes, &lane, take.now_ms).await?;
+            }
         }
     }
     Ok(taken)
+}
+
+/// The lanes to lease.
+#[derive(Default)]
+struct Choice {
+    lanes: Vec<Ready>,
+    /// Those that are the probe of a paused connector, with how many probes of that pause have failed.
+    probes: HashMap<String, i64>,
+    /// Where the walk from owner to owner goes on.
+    after: Option<String>,
+}
+
+async fn choose(take: &Take, lease: Lease<'_>, tx: &mut Tx<'_>) -> Result<Choice, StoreError> {
+    let mut shares = take.shares.clone();
+    let most = usize::try_from(take.limit).unwrap_or_default();
+    let mut choice = probe(&mut shares, most, lease, tx).await?;
+    let most = most - choice.lanes.len();
+    // More than twice what the heaviest owner may still have is read only to be left lying.
+    let look = most.min(2 * shares.least_room() + LANES_LOOKED_AT);
+    let longest = turns::longest(tx, i64::try_from(look).unwrap_or(i64::MAX), take.now_ms).await?;
+    let all = longest.len() < look;
+    let chosen = shares.pick(longest, most);
+    if all || chosen.len() == look {
+        choice.after = take.after.clone().filter(|_| !all);
+        choice.lanes.extend(chosen);
+        return Ok(choice);
+    }
+    let after = take.after.as_deref().unwrap_or_default();
+    let round = turns::round(tx, after, OWNERS_LOOKED_AT, take.now_ms).await?;
+    let others = round.ready.into_iter().filter(|lane| !chosen.contains(lane)).collect();
+    let others = shares.pick(others, most - chosen.len());
+    choice.lanes.extend(chosen);
+    choice.lanes.extend(turns::lock(tx, others).await?);
+    choice.after = round.last;
+    Ok(choice)
+}
+
+/// Closes the shares of paused connectors, whose lanes stay as they are however many there are; of each whose probe is due its
+/// longest-ready lane is leased. A probe that was chosen keeps others away for as long as the lease.
+async fn probe(shares: &mut Shares, most: usize, lease: Lease<'_>, tx: &mut Tx<'_>) -> Result<Choice, StoreError> {
+    let mut choice = Choice::default();
+    for pause in pauses::standing(tx).await? {
+        shares.close(pause.connector.clone());
+        if pause.probe_ms > lease.now_ms || choice.lanes.len() == most {
+            continue;
+        }
+        let Some(lane) = turns::first_of(tx, &pause.connector, lease.now_ms).await? else { continue };
+        if pauses::hold_probe(tx, &pause, lease.until_ms).await? {
+            choice.probes.insert(lane.id.clone(), pause.failed);
+            choice.lanes.push(lane);
+        }
+    }
+    Ok(choice)
 }
 
 /// Gives back lanes that a dead process held. What it was sending is unknown, and goes the way of what is unknown.

@@ -77,6 +77,13 @@ pub fn refers_to(target: &ReplyTarget) -> Option<ConnectorId> {
     split(target).ok().map(|(id, _)| id)
 }
 
+/// Whom a target's lane leads to, for the fair share of workers and for pauses: `kind/name` of the connector, or the origin of
+/// the URL (scheme, host and port), so that all paths of one server are one owner.
+pub fn owner(target: &ReplyTarget) -> String {
+    let origin = || HttpTarget::parse(&target.address).map_or_else(|_| "http".to_owned(), |http| http.origin());
+    refers_to(target).map_or_else(origin, |id| id.to_string())
+}
+
 /// The target that a connector's own route makes. The error says what is wrong with the route.
 pub fn of_route(id: &ConnectorId, route: &str) -> Result<ReplyTarget, String> {
     let mut members: BTreeMap<String, Value> =
@@ -206,6 +213,19 @@ mod tests {
             ("chat", r#"{"connector":1}"#),
         ] {
             assert_eq!(refers_to(&target(plugin, address)), None, "{plugin} {address}");
+        }
+    }
+
+    #[test]
+    fn all_paths_of_a_server_are_one_owner() {
+        for (plugin, address, expected) in [
+            ("http", "https://Hooks.example.com/a?b", "https://hooks.example.com"),
+            ("http", r#"{"url":"https://hooks.example.com:443/c"}"#, "https://hooks.example.com"),
+            ("http", "http://10.0.0.7:8080/", "http://10.0.0.7:8080"),
+            ("http", "nonsense", "http"),
+            ("chat", r#"{"room":1,"connector":"main"}"#, "chat/main"),
+        ] {
+            assert_eq!(owner(&target(plugin, address)), expected, "{address}");
         }
     }
 

@@ -8,6 +8,7 @@ use crate::{
     delivery::{
         destinations::Destinations,
         parts::{Part, Shape},
+        targets,
     },
     model::{
         delivery::DeliveryStatus,
@@ -82,7 +83,7 @@ async fn goals<'r>(
     let goals = run.request.reply_targets.iter().map(|target| {
         let shape = Shape::of(target, destinations);
         let parts = said.iter().map(|(text, artifacts)| shape.cut(text, artifacts)).collect();
-        Goal { target, lane: target.lane(), owner: owner(target), parts }
+        Goal { target, lane: target.lane(), owner: targets::owner(target), parts }
     });
     Ok(goals.collect())
 }
@@ -104,11 +105,6 @@ async fn extend<'g>(goals: &'g [Goal<'_>], now_ms: i64, tx: &mut Tx<'_>) -> Resu
         next.insert(room.id, tail.last_seq - room.count + 1);
     }
     Ok(next)
-}
-
-/// Whom a lane leads to: the connector, or `http`.
-fn owner(target: &ReplyTarget) -> String {
-    crate::delivery::targets::refers_to(target).map_or_else(|| "http".to_owned(), |id| id.to_string())
 }
 
 fn pending<'a>(row: &NewDelivery<'a>) -> DeliveryNow<'a> {

@@ -58,7 +58,7 @@ async fn claim_runs(claim: &Claim, tx: &mut Tx<'_>) -> Result<Vec<ClaimedRun>, S
     let until_ms = claim.now_ms + claim.lease_ms;
     let lease = Lease { owner: &claim.owner, now_ms: claim.now_ms, until_ms };
     let mut claimed = Vec::new();
-    for head in heads::claim(tx, Line::Sessions, claim.limit, lease).await? {
+    for head in heads::claim(tx, claim.limit, lease).await? {
         match runs::take_oldest(tx, &head.id, head.epoch, claim.now_ms).await? {
             Some(run) => {
                 tx.record(run_updated(&run, RunChange::Started));

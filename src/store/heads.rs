@@ -135,19 +135,18 @@ async fn make_ready(tx: &mut Tx<'_>, line: Line, idle: &[String], now_ms: i64) -
     Ok(())
 }
 
-/// Leases up to `limit` ready heads, the longest-ready first. The caller takes each head's oldest item next.
-pub async fn claim(tx: &mut Tx<'_>, line: Line, limit: i64, lease: Lease<'_>) -> Result<Vec<Claimed>, StoreError> {
-    let table = line.table();
+/// Leases up to `limit` ready sessions, the longest-ready first. The caller takes each one's oldest run next. Which lanes are
+/// leased is said in [`super::turns`].
+pub async fn claim(tx: &mut Tx<'_>, limit: i64, lease: Lease<'_>) -> Result<Vec<Claimed>, StoreError> {
     let lock = tx.dialect().for_update();
-    let free = if line == Line::Lanes { "AND held IS NULL" } else { "" };
     let ready = Query::new(format!(
-        "SELECT id FROM {table} WHERE state = 1 AND ready_at <= ? {free} ORDER BY ready_at, id LIMIT ? {lock}"
+        "SELECT id FROM sessions WHERE state = 1 AND ready_at <= ? ORDER BY ready_at, id LIMIT ? {lock}"
     ));
     let mut ids: Vec<String> = Vec::new();
     for mut row in tx.fetch(ready.bind(lease.now_ms).bind(limit)).await? {
         ids.push(row.take()?);
     }
-    take(tx, line, ids, lease).await
+    take(tx, Line::Sessions, ids, lease).await
 }
 
 /// Leases these heads, which are ready and were chosen and locked in this transaction.

@@ -8,7 +8,7 @@ use sqlx::{
 use super::sql::Dialect;
 
 /// Every step: number, name, text.
-const STEPS: [(i64, &str, &str); 9] = [
+const STEPS: [(i64, &str, &str); 10] = [
     (1, "initial", include_str!("migrations/0001_initial.sql")),
     (2, "operators", include_str!("migrations/0002_operators.sql")),
     (3, "delivery", include_str!("migrations/0003_delivery.sql")),
@@ -16,8 +16,9 @@ const STEPS: [(i64, &str, &str); 9] = [
     (5, "dead_letters", include_str!("migrations/0005_dead_letters.sql")),
     (6, "executors", include_str!("migrations/0006_executors.sql")),
     (7, "assets", include_str!("migrations/0007_assets.sql")),
-    (10, "pauses", include_str!("migrations/0010_pauses.sql")),
-    (12, "look_ups", include_str!("migrations/0012_look_ups.sql")),
+    (8, "pauses", include_str!("migrations/0008_pauses.sql")),
+    (9, "turns", include_str!("migrations/0009_turns.sql")),
+    (10, "look_ups", include_str!("migrations/0010_look_ups.sql")),
 ];
 
 /// SQLite's words and PostgreSQL's, which knows no row ids.

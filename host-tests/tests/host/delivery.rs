@@ -13,6 +13,7 @@ mod pause;
 mod retry;
 mod route;
 mod send;
+mod share;
 mod signed;
 mod targets;
 mod unknown;

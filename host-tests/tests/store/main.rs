@@ -39,6 +39,7 @@ mod events;
 mod operate;
 mod pauses;
 mod server;
+mod turns;
 mod vault;
 
 use attempts::{a_failure_says_whether_another_attempt_may_help, an_attempt_is_over_with_its_lease};
@@ -47,6 +48,7 @@ use events::{an_event_is_told_of_step_by_step, only_commands_that_succeed_are_to
 use operate::{operators_change_deliveries, what_is_looked_up_goes_first_and_is_fenced};
 use pauses::a_pause_holds_its_lanes_and_no_others;
 use server::Server;
+use turns::{owners_get_their_turn, owners_keep_to_their_share};
 use vault::{daemons_share_secrets_while_keys_are_replaced, secrets_are_kept_sealed};
 
 /// Runs a test on either database.
@@ -85,6 +87,8 @@ on_both!(
     an_attempt_is_over_with_its_lease,
     what_is_looked_up_goes_first_and_is_fenced,
     a_pause_holds_its_lanes_and_no_others,
+    owners_keep_to_their_share,
+    owners_get_their_turn,
 );
 
 /// Daemons on one server.

@@ -1,6 +1,6 @@
 //! What operators do about deliveries, on both databases.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use kheish::{
     clock::Clock,
@@ -15,6 +15,7 @@ use kheish::{
         },
         policies::Policies,
         settle::{Settle, Settled},
+        share::Shares,
         take::{Reclaim, Take},
     },
     model::{
@@ -62,8 +63,9 @@ async fn take(store: &Store, clock: &Clock) -> Vec<DeliveryId> {
 }
 
 async fn take_at(store: &Store, now_ms: i64) -> Vec<Delivery> {
-    let take = Take { owner: "d".to_owned(), limit: 10, lease_ms: 1, now_ms };
-    store.write(take).await.unwrap()
+    let shares = Shares::new(100, 50, HashMap::new());
+    let take = Take { owner: "d".to_owned(), limit: 10, lease_ms: 1, now_ms, shares, after: None };
+    store.write(take).await.unwrap().parts.into_iter().map(|(delivery, _)| delivery).collect()
 }
 
 /// Every lease is over, and nobody can be asked.

@@ -1,10 +1,13 @@
 //! Pauses of connectors, on both databases: what is claimed beside them, and what attempts make of them.
 
+use std::collections::HashMap;
+
 use kheish::{
     clock::Clock,
     delivery::{
         pause::{Change, Lock},
         settle::{Settle, Settled},
+        share::Shares,
         take::Take,
     },
     model::{
@@ -57,7 +60,9 @@ async fn say(store: &Store, clock: &Clock, target: ReplyTarget) {
 }
 
 async fn take(store: &Store, limit: i64, now_ms: i64) -> Vec<Delivery> {
-    store.write(Take { owner: "d".to_owned(), limit, lease_ms: 60_000, now_ms }).await.unwrap()
+    let shares = Shares::new(100, 50, HashMap::new());
+    let take = Take { owner: "d".to_owned(), limit, lease_ms: 60_000, now_ms, shares, after: None };
+    store.write(take).await.unwrap().parts.into_iter().map(|(delivery, _)| delivery).collect()
 }
 
 async fn settle(store: &Store, delivery: Delivery, error: Option<&str>, lock: Option<Lock>, now_ms: i64) -> Settled {

@@ -7,6 +7,7 @@ use crate::{
         look_up::{self, Looked},
         pause::Word,
         sent::Sent,
+        share::Holding,
     },
     metrics::label::AttemptClass,
     model::delivery::{Delivery, DeliveryStatus, LookUp},
@@ -16,8 +17,9 @@ use crate::{
 
 impl Dispatcher {
     /// Looks a part up and settles what follows.
-    pub(super) async fn look_up(&self, delivery: Delivery, look_up: LookUp) {
+    pub(super) async fn look_up(&self, delivery: Delivery, look_up: LookUp, holding: Holding) {
         let (looked, effects) = look_up::look_up(&*self.ways.destinations, &delivery).await;
+        drop(holding);
         let metrics = self.store.metrics();
         metrics.delivery_attempts.add(AttemptClass::LookUp);
         if let Looked::Later { after_ms: Some(asked_ms), .. } = &looked {
