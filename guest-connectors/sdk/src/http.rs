@@ -1,37 +1,65 @@
-//! Requests and responses.
+//! Requests to the platform. They go through the host, which checks where they go, puts credentials in their place, and masks
+//! what comes back.
+//!
+//! ```
+//! use kheish_guest::http::{Client, Request, Script};
+//!
+//! fn post(client: &impl Client, text: &str) -> Result<u16, kheish_guest::Failure> {
+//!     let request = Request::post("https://slack.com/api/chat.postMessage")
+//!         .bearer("bot_token")
+//!         .json(&serde_json::json!({ "text": text }));
+//!     Ok(client.send(request)?.status)
+//! }
+//!
+//! // A component sends with `http::Host`; a test says what the platform answers.
+//! let script = Script::new([Ok(kheish_guest::http::Response::new(200, "{}"))]);
+//! assert_eq!(post(&script, "hello").unwrap(), 200);
+//! assert_eq!(script.requests()[0].url, "https://slack.com/api/chat.postMessage");
+//! ```
+//!
+//! Only `deliver`, `poll`, `download`, `activate` and `deactivate` may send: to anything else every request is denied.
 
-use serde::Serialize;
+use crate::{Failure, bindings::imports::kheish::connector::http};
 
-use crate::{Header, HttpRequest, HttpResponse, json};
+mod failure;
+mod request;
+mod response;
+#[cfg(not(target_arch = "wasm32"))]
+mod script;
 
-impl HttpRequest {
-    /// The value of the first header of this name, which is given in lower case. Headers with credentials that a
-    /// verification recipe checked do not reach the connector.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|header| header.name == name).map(|header| header.value.as_str())
+pub use http::{
+    AssetPart, Body, BytesPart, Credential, Error, ErrorKind, FormField, FormValue, HeaderCredential, PathCredential,
+    QueryCredential, Request, Response,
+};
+pub use request::encoded;
+#[cfg(not(target_arch = "wasm32"))]
+pub use script::Script;
+
+/// Sends requests: [`Host`] in a component, [`Script`] or a double of your own in tests.
+pub trait Client {
+    /// Sends once. There are no redirects: an answer that asks for one comes back as it is.
+    fn send(&self, request: Request) -> Result<Response, Error>;
+}
+
+impl<C: Client + ?Sized> Client for &C {
+    fn send(&self, request: Request) -> Result<Response, Error> {
+        (*self).send(request)
     }
 }
 
-impl HttpResponse {
-    /// A response without a body.
-    pub fn empty(status: u16) -> Self {
-        Self { status, headers: Vec::new(), body: Vec::new() }
-    }
+/// Sends through the host.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Host;
 
-    /// A response with a JSON body.
-    ///
-    /// # Panics
-    ///
-    /// When `value` cannot be JSON, see [`json::text`].
-    pub fn json<T: Serialize>(status: u16, value: &T) -> Self {
-        Self { body: json::text(value).into_bytes(), ..Self::empty(status) }
-            .with_header("content-type", "application/json")
+impl Client for Host {
+    fn send(&self, request: Request) -> Result<Response, Error> {
+        http::send(&request)
     }
+}
 
-    /// Adds a header.
-    #[must_use]
-    pub fn with_header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.headers.push(Header { name: name.into(), value: value.into() });
-        self
+impl From<Error> for Failure {
+    /// As [`Error::failure`] has it.
+    fn from(error: Error) -> Self {
+        error.failure()
     }
 }

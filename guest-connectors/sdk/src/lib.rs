@@ -8,7 +8,8 @@
 //! 2. implement [`Ingress`]: one request in, an [`Answer`] or a [`Refusal`] out;
 //! 3. [`export_ingress!`] makes the crate (a `cdylib`) a component;
 //! 4. [`Delivery`] with [`export_delivery!`] beside it makes connectors of the kind reply targets;
-//! 5. [`Reconciliation`] with [`export_reconciliation!`] lets the host ask the platform whether an interrupted delivery arrived.
+//! 5. [`Reconciliation`] with [`export_reconciliation!`] lets the host ask the platform whether an interrupted delivery arrived;
+//! 6. [`http`] talks to the platform, where the manifest's [`Destination`]s allow it.
 //!
 //! Each call runs in a fresh instance: statics start empty, and what must survive goes into [`key_value`]. The standard
 //! library is there, but a component has no clock, no environment, no files and no network of its own. A panic is a
@@ -17,11 +18,12 @@
 mod answer;
 #[doc(hidden)]
 pub mod bindings;
+mod caller;
 mod connector;
 mod delivery;
 mod event;
 mod glue;
-mod http;
+pub mod http;
 pub mod json;
 pub mod log;
 pub mod manifest;
@@ -44,7 +46,7 @@ pub use delivery::Outgoing;
 #[doc(hidden)]
 pub use glue::Exported;
 pub use glue::settings_text;
-pub use manifest::{LengthUnit, Manifest, UnknownPolicy};
+pub use manifest::{Destination, LengthUnit, Manifest, UnknownPolicy};
 
 /// The standard library's allocator in a version that begins with the memory that is there: an instance lives for one call,
 /// and memory that need not grow costs the host no system call.

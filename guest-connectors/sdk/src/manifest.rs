@@ -6,10 +6,12 @@ use serde::Serialize;
 use serde_json::Value;
 
 mod delivery;
+mod egress;
 mod recipe;
 
 use delivery::DeliverySpec;
 pub use delivery::{LengthUnit, UnknownPolicy};
+pub use egress::Destination;
 pub use recipe::{Encoding, Hash, Hmac, Recipe};
 
 /// The contract version that this crate speaks.
@@ -26,6 +28,8 @@ pub struct Manifest {
     settings: Option<Value>,
     secrets: BTreeMap<&'static str, SecretSlot>,
     verification: Vec<Recipe>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    egress: BTreeMap<&'static str, Destination>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ingress: Option<IngressSpec>,
     #[serde(skip_serializing_if = "DeliverySpec::is_silent")]
@@ -44,6 +48,7 @@ impl Manifest {
             settings: None,
             secrets: BTreeMap::new(),
             verification: Vec::new(),
+            egress: BTreeMap::new(),
             ingress: None,
             delivery: DeliverySpec::default(),
         }
@@ -59,14 +64,36 @@ impl Manifest {
     /// A secret that a connector may have. Its bytes never reach the connector.
     #[must_use]
     pub fn secret(mut self, slot: &'static str, description: &'static str) -> Self {
-        self.secrets.insert(slot, SecretSlot { description, required: false });
+        self.secrets.insert(slot, SecretSlot { description, required: false, sent_to: Vec::new() });
         self
     }
 
     /// A secret that a connector must have.
     #[must_use]
     pub fn required_secret(mut self, slot: &'static str, description: &'static str) -> Self {
-        self.secrets.insert(slot, SecretSlot { description, required: true });
+        self.secrets.insert(slot, SecretSlot { description, required: true, sent_to: Vec::new() });
+        self
+    }
+
+    /// A place that connectors send requests to, under a name of its own: `[a-z][a-z0-9_]{0,63}`. Requests to any other are
+    /// denied.
+    #[must_use]
+    pub fn egress(mut self, name: &'static str, destination: Destination) -> Self {
+        self.egress.insert(name, destination);
+        self
+    }
+
+    /// The secret in this slot may go to these destinations and to no others. Without this it never leaves the host.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such slot: it is declared first.
+    #[must_use]
+    pub fn sent_to(mut self, slot: &'static str, destinations: &[&'static str]) -> Self {
+        match self.secrets.get_mut(slot) {
+            Some(declared) => declared.sent_to = destinations.to_vec(),
+            None => panic!("there is no secret slot `{slot}`"),
+        }
         self
     }
 
@@ -135,6 +162,8 @@ impl Manifest {
 struct SecretSlot {
     description: &'static str,
     required: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    sent_to: Vec<&'static str>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -178,5 +207,21 @@ mod tests {
         assert_eq!(value["verification"], json!([hmac, {"scheme": "bearer", "id": "bearer", "slot": "key"}]));
         assert_eq!(value["secrets"]["key"]["required"], true);
         assert_eq!(value["ingress"], json!({"methods": ["POST"], "events_per_second": 5}));
+    }
+
+    #[test]
+    fn a_secret_names_the_destinations_that_it_may_go_to() {
+        let manifest = Manifest::new("plain", "1.0.0", "Nothing special.")
+            .required_secret("token", "The token.")
+            .egress("api", Destination::to(&["https://api.example.com"]).unless_set("api_base_url"))
+            .egress("files", Destination::to(&["https://*.example.net", "https://files.example.com"]))
+            .sent_to("token", &["api"]);
+        let value: Value = serde_json::from_str(&manifest.to_json()).unwrap();
+        assert_eq!(value["secrets"]["token"]["sent_to"], json!(["api"]));
+        let expected = json!({
+            "api": {"origins": ["https://api.example.com"], "setting": "api_base_url"},
+            "files": {"origins": ["https://*.example.net", "https://files.example.com"]},
+        });
+        assert_eq!(value["egress"], expected);
     }
 }
