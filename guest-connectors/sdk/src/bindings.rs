@@ -50,6 +50,72 @@ pub mod delivery {
     });
 }
 
+/// The export `attachments`, in a world of its own.
+pub mod attachments {
+    wit_bindgen::generate!({
+        path: "../../wit",
+        inline: "
+            package kheish:guest;
+            world attachments-alone { include kheish:connector/imports@0.1.0; export kheish:connector/attachments@0.1.0; }
+        ",
+        world: "kheish:guest/attachments-alone",
+        with: {
+            "kheish:connector/types@0.1.0": super::imports::kheish::connector::types,
+            "kheish:connector/config@0.1.0": super::imports::kheish::connector::config,
+            "kheish:connector/secrets@0.1.0": super::imports::kheish::connector::secrets,
+            "kheish:connector/http@0.1.0": super::imports::kheish::connector::http,
+            "kheish:connector/key-value@0.1.0": super::imports::kheish::connector::key_value,
+            "kheish:connector/logging@0.1.0": super::imports::kheish::connector::logging,
+        },
+        export_macro_name: "export_attachments_world",
+        pub_export_macro: true,
+    });
+}
+
+/// The export `polling`, in a world of its own.
+pub mod polling {
+    wit_bindgen::generate!({
+        path: "../../wit",
+        inline: "
+            package kheish:guest;
+            world polling-alone { include kheish:connector/imports@0.1.0; export kheish:connector/polling@0.1.0; }
+        ",
+        world: "kheish:guest/polling-alone",
+        with: {
+            "kheish:connector/types@0.1.0": super::imports::kheish::connector::types,
+            "kheish:connector/config@0.1.0": super::imports::kheish::connector::config,
+            "kheish:connector/secrets@0.1.0": super::imports::kheish::connector::secrets,
+            "kheish:connector/http@0.1.0": super::imports::kheish::connector::http,
+            "kheish:connector/key-value@0.1.0": super::imports::kheish::connector::key_value,
+            "kheish:connector/logging@0.1.0": super::imports::kheish::connector::logging,
+        },
+        export_macro_name: "export_polling_world",
+        pub_export_macro: true,
+    });
+}
+
+/// The export `activation`, in a world of its own.
+pub mod activation {
+    wit_bindgen::generate!({
+        path: "../../wit",
+        inline: "
+            package kheish:guest;
+            world activation-alone { include kheish:connector/imports@0.1.0; export kheish:connector/activation@0.1.0; }
+        ",
+        world: "kheish:guest/activation-alone",
+        with: {
+            "kheish:connector/types@0.1.0": super::imports::kheish::connector::types,
+            "kheish:connector/config@0.1.0": super::imports::kheish::connector::config,
+            "kheish:connector/secrets@0.1.0": super::imports::kheish::connector::secrets,
+            "kheish:connector/http@0.1.0": super::imports::kheish::connector::http,
+            "kheish:connector/key-value@0.1.0": super::imports::kheish::connector::key_value,
+            "kheish:connector/logging@0.1.0": super::imports::kheish::connector::logging,
+        },
+        export_macro_name: "export_activation_world",
+        pub_export_macro: true,
+    });
+}
+
 /// The export `reconciliation`, likewise.
 pub mod reconciliation {
     wit_bindgen::generate!({

@@ -2,7 +2,7 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Answer, Failure, Finding, HttpRequest, Manifest, Outgoing, Receipt, Refusal};
+use crate::{Answer, Batch, Failure, Finding, HttpRequest, Manifest, Outgoing, Receipt, Refusal, RemoteFile};
 
 /// A connector kind.
 pub trait Connector {
@@ -49,6 +49,33 @@ pub trait Reconciliation: Delivery {
     /// attempt was given; its `metadata` says in `attempt_started_at_ms` when it began. Called before anything else goes out
     /// on the route, in place of what the manifest's `delivery.unknown` says, which follows where the platform cannot tell.
     fn find(context: Context<Self::Settings>, outgoing: Outgoing<Self::Route>) -> Result<Finding, Failure>;
+}
+
+/// A connector whose events name files that are still on the platform.
+pub trait Attachments: Connector {
+    /// Fetches one file and names the asset: the id that an answer to [`store_as`](crate::http::Request::store_as) gives.
+    /// Called once the event is durable. A file that fails with a terminal failure is told to the run as unavailable, with
+    /// the failure's code.
+    fn download(context: Context<Self::Settings>, file: RemoteFile) -> Result<String, Failure>;
+}
+
+/// A connector that asks its platform for events.
+pub trait Polling: Connector {
+    /// How far it has read, as JSON.
+    type Cursor: Serialize + DeserializeOwned;
+
+    /// Asks once. The cursor of the answer is committed together with its events; without one the old cursor stays.
+    fn poll(context: Context<Self::Settings>, cursor: Option<Self::Cursor>) -> Result<Batch<Self::Cursor>, Failure>;
+}
+
+/// A connector that registers itself at its platform.
+pub trait Activation: Connector {
+    /// Makes the platform send events to `public_url`, or withdraws what was registered where that is wrong for the
+    /// settings. Called after changes, and now and then: what is right already stays as it is.
+    fn activate(context: Context<Self::Settings>, public_url: Option<String>) -> Result<(), Failure>;
+
+    /// Withdraws the connector.
+    fn deactivate(context: Context<Self::Settings>) -> Result<(), Failure>;
 }
 
 /// What a call knows about the connector that it serves.

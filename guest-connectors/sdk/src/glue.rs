@@ -5,11 +5,15 @@ use std::marker::PhantomData;
 use serde::de::DeserializeOwned;
 
 use crate::{
-    Connector, Context, Delivery, Failure, Finding, HttpRequest, Ingress, Outgoing, Receipt, Reconciliation,
+    Activation, Attachments, Connector, Context, Delivery, Failure, Finding, HttpRequest, Ingress, Outgoing, Polling,
+    Receipt, Reconciliation, RemoteFile,
     bindings::{
+        activation::exports::kheish::connector::activation,
+        attachments::exports::kheish::connector::attachments,
         delivery::exports::kheish::connector::delivery,
         imports::kheish::connector::{config, types},
         ingress::exports::kheish::connector::{describe, ingress},
+        polling::exports::kheish::connector::polling,
         reconciliation::exports::kheish::connector::reconciliation,
     },
     json, log,
@@ -77,6 +81,42 @@ fn with_route<R: DeserializeOwned>(outgoing: types::Outgoing) -> Result<Outgoing
         idempotency_key: outgoing.idempotency_key,
         metadata: outgoing.metadata,
     })
+}
+
+impl<C: Attachments> attachments::Guest for Exported<C> {
+    fn download(file: RemoteFile) -> Result<String, Failure> {
+        log::panics();
+        C::download(context(), file)
+    }
+}
+
+impl<C: Polling> polling::Guest for Exported<C> {
+    fn poll(cursor: Option<String>) -> Result<polling::Batch, Failure> {
+        log::panics();
+        let cursor = match cursor.as_deref().map(serde_json::from_str) {
+            Some(Err(error)) => {
+                let reason = format!("The stored cursor cannot be read: {error}.");
+                return Err(Failure::terminal("cursor_unreadable", reason));
+            }
+            Some(Ok(cursor)) => Some(cursor),
+            None => None,
+        };
+        let batch = C::poll(context(), cursor)?;
+        let cursor = batch.cursor.map(|cursor| json::text(&cursor));
+        Ok(polling::Batch { events: batch.events, cursor, next_poll_after_ms: batch.next_poll_after_ms })
+    }
+}
+
+impl<C: Activation> activation::Guest for Exported<C> {
+    fn activate(public_url: Option<String>) -> Result<(), Failure> {
+        log::panics();
+        C::activate(context(), public_url)
+    }
+
+    fn deactivate() -> Result<(), Failure> {
+        log::panics();
+        C::deactivate(context())
+    }
 }
 
 /// The connector's settings as the host keeps them, as JSON text. [`Context::settings`] has them decoded.

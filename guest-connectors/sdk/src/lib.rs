@@ -9,7 +9,9 @@
 //! 3. [`export_ingress!`] makes the crate (a `cdylib`) a component;
 //! 4. [`Delivery`] with [`export_delivery!`] beside it makes connectors of the kind reply targets;
 //! 5. [`Reconciliation`] with [`export_reconciliation!`] lets the host ask the platform whether an interrupted delivery arrived;
-//! 6. [`http`] talks to the platform, where the manifest's [`Destination`]s allow it.
+//! 6. [`http`] talks to the platform, where the manifest's [`Destination`]s allow it;
+//! 7. [`Attachments`] fetches files that events name, [`Polling`] asks for events, [`Activation`] registers the connector: each
+//!    with a macro of its own, as [`Delivery`].
 //!
 //! Each call runs in a fresh instance: statics start empty, and what must survive goes into [`key_value`]. The standard
 //! library is there, but a component has no clock, no environment, no files and no network of its own. A panic is a
@@ -27,6 +29,7 @@ pub mod http;
 pub mod json;
 pub mod log;
 pub mod manifest;
+mod polling;
 mod refusal;
 
 pub use answer::Answer;
@@ -41,12 +44,13 @@ pub use bindings::{
     ingress::exports::kheish::connector::ingress::Refusal,
     reconciliation::exports::kheish::connector::reconciliation::Finding,
 };
-pub use connector::{Connector, Context, Delivery, Ingress, Reconciliation};
+pub use connector::{Activation, Attachments, Connector, Context, Delivery, Ingress, Polling, Reconciliation};
 pub use delivery::Outgoing;
 #[doc(hidden)]
 pub use glue::Exported;
 pub use glue::settings_text;
 pub use manifest::{Destination, LengthUnit, Manifest, UnknownPolicy};
+pub use polling::Batch;
 
 /// The standard library's allocator in a version that begins with the memory that is there: an instance lives for one call,
 /// and memory that need not grow costs the host no system call.
@@ -78,6 +82,48 @@ macro_rules! export_delivery {
         const _: () = {
             type Component = $crate::Exported<$connector>;
     $crate::bindings::delivery::export_delivery_world!(Component with_types_in $crate::bindings::delivery);
+        };
+    };
+}
+
+/// Lets the host fetch files that events name: exports the [`Attachments`] of a type that [`export_ingress!`] serves too.
+///
+/// Outside of WebAssembly it expands to nothing, so that the crate's tests run natively.
+#[macro_export]
+macro_rules! export_attachments {
+    ($connector:ty) => {
+        #[cfg(target_arch = "wasm32")]
+        const _: () = {
+            type Component = $crate::Exported<$connector>;
+    $crate::bindings::attachments::export_attachments_world!(Component with_types_in $crate::bindings::attachments);
+        };
+    };
+}
+
+/// Lets the host poll for events: exports the [`Polling`] of a type that [`export_ingress!`] serves too.
+///
+/// Outside of WebAssembly it expands to nothing, so that the crate's tests run natively.
+#[macro_export]
+macro_rules! export_polling {
+    ($connector:ty) => {
+        #[cfg(target_arch = "wasm32")]
+        const _: () = {
+            type Component = $crate::Exported<$connector>;
+    $crate::bindings::polling::export_polling_world!(Component with_types_in $crate::bindings::polling);
+        };
+    };
+}
+
+/// Lets the host register the connector at its platform: exports the [`Activation`] of a type that [`export_ingress!`] serves too.
+///
+/// Outside of WebAssembly it expands to nothing, so that the crate's tests run natively.
+#[macro_export]
+macro_rules! export_activation {
+    ($connector:ty) => {
+        #[cfg(target_arch = "wasm32")]
+        const _: () = {
+            type Component = $crate::Exported<$connector>;
+    $crate::bindings::activation::export_activation_world!(Component with_types_in $crate::bindings::activation);
         };
     };
 }
