@@ -76,10 +76,10 @@ impl App {
     pub async fn start(settings: Settings, native: Vec<Arc<dyn Plugin>>) -> Result<Self, StartError> {
         let mut ground = Ground::prepare(&settings).await?;
         let definitions = std::mem::take(&mut ground.definitions);
-        let Assembly { connectors, routes, plugins, allocation } =
-            Assembly::build(&settings, &ground, definitions, native).await?;
-        let Ground { clock, folder, audit, auth, store, vault, assets, .. } = ground;
         let egress = Arc::new(Egress::new(settings.egress.clone()).context("building the HTTP client")?);
+        let Assembly { connectors, routes, plugins, allocation } =
+            Assembly::build(&settings, &ground, definitions, (native, Arc::clone(&egress))).await?;
+        let Ground { clock, folder, audit, auth, store, vault, assets, .. } = ground;
         let executor = own_executor(&settings, (&store, vault), &egress)?;
 
         let listener = TcpListener::bind(settings.listen)

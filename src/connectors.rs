@@ -11,6 +11,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use crate::{
+    metrics::ingress::ForKind,
     model::{delivery::UnknownPolicy, event::Event, ids::ConnectorId},
     secrets::SecretSet,
 };
@@ -18,10 +19,12 @@ use crate::{
 pub mod folder;
 pub mod kinds;
 pub mod manifest;
+pub mod outbound;
 pub mod outgoing;
 pub mod wasm;
 
 use manifest::Manifest;
+use outbound::Outbound;
 use outgoing::{Attempt, Outgoing, Search};
 
 /// Provides one connector kind. Shared by every connector of the kind and called concurrently.
@@ -85,6 +88,12 @@ pub struct Context {
     pub delivery_permits: Arc<tokio::sync::Semaphore>,
     /// What follows when nobody knows whether a part arrived.
     pub unknown: UnknownPolicy,
+    /// Where it may send requests.
+    pub outbound: Outbound,
+    /// How many requests it may have in flight.
+    pub request_permits: Arc<tokio::sync::Semaphore>,
+    /// What is counted for its kind.
+    pub counts: Arc<ForKind>,
 }
 
 /// Reads a connector's durable state. Writes are [`Effect`]s of an [`Answer`] or an [`Attempt`].
@@ -197,4 +206,7 @@ pub enum Fault {
     /// The host failed it.
     #[error("the host failed the call: {0}")]
     Host(#[source] anyhow::Error),
+    /// It failed in one of these ways after a request had left that may have changed something outside.
+    #[error("{0}, after a request had left")]
+    Halfway(Box<Self>),
 }

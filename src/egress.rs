@@ -44,6 +44,7 @@ impl Default for EgressSettings {
 pub struct Egress {
     public: Client,
     private: Client,
+    local: Client,
     response_bytes: usize,
 }
 
@@ -93,13 +94,13 @@ impl Stream {
 }
 
 impl Egress {
-    /// Builds the two clients: for public addresses only, and for private ones that an operator has granted. Connections of
-    /// one are never used by the other.
+    /// Builds a client for each reach. Connections of one are never used by another.
     pub fn new(settings: EgressSettings) -> anyhow::Result<Self> {
         install_tls();
         Ok(Self {
             public: client(&settings, Reach::Public)?,
             private: client(&settings, Reach::Private)?,
+            local: client(&settings, Reach::Local)?,
             response_bytes: settings.response_bytes,
         })
     }
@@ -139,6 +140,7 @@ impl Egress {
         match reach {
             Reach::Public => &self.public,
             Reach::Private => &self.private,
+            Reach::Local => &self.local,
         }
     }
 }

@@ -51,6 +51,8 @@ pub struct Surroundings {
     pub key_value: Arc<dyn KeyValue>,
     /// Guest calls that one connector may have in flight.
     pub calls_per_connector: usize,
+    /// Requests that one connector may have in flight.
+    pub requests_per_connector: usize,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Deliveries that one connector may have in flight.

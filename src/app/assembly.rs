@@ -14,6 +14,7 @@ use crate::{
         kinds::Kinds,
         wasm::WasmEngine,
     },
+    egress::Egress,
     ingress::routes::Routes,
     model::ids::ConnectorId,
     registry::{Connectors, Surroundings, definition::Definition, start::BeginError},
@@ -35,14 +36,15 @@ impl Assembly {
         settings: &Settings,
         ground: &Ground,
         definitions: Vec<Definition>,
-        native: Vec<Arc<dyn Plugin>>,
+        (native, egress): (Vec<Arc<dyn Plugin>>, Arc<Egress>),
     ) -> Result<Self, StartError> {
-        let engine = WasmEngine::new(settings.guests.clone(), ground.folder.path().join("compiled"))
+        let engine = WasmEngine::new(settings.guests.clone(), ground.folder.path().join("compiled"), egress)
             .context("starting the WebAssembly engine")?;
         let surroundings = Surroundings {
             key_value: Arc::new(StoredState(ground.store.clone())),
             metrics: Arc::clone(&ground.metrics),
             calls_per_connector: settings.guests.calls_per_connector,
+            requests_per_connector: settings.guests.requests.per_connector,
             deliveries_per_connector: settings.guests.deliveries_per_connector,
         };
         let routes = Arc::new(Routes::default());

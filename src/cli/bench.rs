@@ -20,8 +20,10 @@ use crate::{
     connectors::{
         Answer, Context, Fault, KeyValue, Plugin, Request,
         manifest::Manifest,
+        outbound::Outbound,
         wasm::{EngineSettings, WasmEngine},
     },
+    egress::{Egress, EgressSettings},
     ingress::prepare::receipt_key,
     metrics::Metrics,
     model::{
@@ -86,9 +88,10 @@ pub async fn run(args: BenchArgs) -> Result<(), StartError> {
 async fn time_guest(path: &Path, calls: u32, settings: &EngineSettings) -> anyhow::Result<()> {
     let bytes = std::fs::read(path).with_context(|| format!("reading `{}`", path.display()))?;
     let cache = tempfile::tempdir()?;
+    let egress = Arc::new(Egress::new(EgressSettings::default())?);
     let load = async || -> anyhow::Result<(f64, Arc<dyn Plugin>)> {
         // An engine of its own each time, so that the second one finds compiled code on disk and nowhere else.
-        let engine = WasmEngine::new(settings.clone(), cache.path().join("compiled"))?;
+        let engine = WasmEngine::new(settings.clone(), cache.path().join("compiled"), Arc::clone(&egress))?;
         let started = Instant::now();
         let plugin: Arc<dyn Plugin> = engine.load(bytes.clone()).await?;
         Ok((started.elapsed().as_secs_f64() * 1e3, plugin))
@@ -104,6 +107,9 @@ async fn time_guest(path: &Path, calls: u32, settings: &EngineSettings) -> anyho
         permits: Arc::new(Semaphore::new(16)),
         delivery_permits: Arc::new(Semaphore::new(16)),
         unknown: plugin.manifest().delivery.unknown,
+        outbound: Outbound::default(),
+        request_permits: Arc::new(Semaphore::new(1)),
+        counts: Metrics::new()?.for_kind(&plugin.manifest().kind),
     });
     let request = sample_request();
     let mut micros = Vec::with_capacity(calls as usize);

@@ -9,9 +9,11 @@ use serde_json::Value;
 
 mod check;
 mod delivery;
+mod egress;
 
 pub(crate) use check::HOST_FIELDS;
 pub use delivery::{DeliverySpec, LengthUnit};
+pub use egress::{DestinationSpec, Origin};
 
 /// Size of a manifest, in bytes.
 const MANIFEST_BYTES: usize = 256 * 1024;
@@ -52,6 +54,9 @@ pub struct Manifest {
     /// How callers are authenticated, in order; every recipe whose secret is configured must pass.
     #[serde(default)]
     pub verification: Vec<Recipe>,
+    /// Where connectors of the kind send requests, by name; nowhere else.
+    #[serde(default)]
+    pub egress: BTreeMap<String, DestinationSpec>,
     /// Push ingress.
     #[serde(default)]
     pub ingress: IngressSpec,
@@ -89,6 +94,9 @@ pub struct SecretSlot {
     /// Whether a connector of this kind needs it.
     #[serde(default)]
     pub required: bool,
+    /// Destinations that it may be sent to, of the manifest's `egress`; it never leaves the host otherwise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sent_to: Vec<String>,
 }
 
 /// Push ingress.

@@ -10,6 +10,8 @@ use serde::Deserialize;
 use tokio::sync::Semaphore;
 use wasmtime::{Engine, component::Linker};
 
+use crate::egress::Egress;
+
 mod allocation;
 mod bindings;
 mod cache;
@@ -20,13 +22,16 @@ mod imports;
 mod limits;
 mod load;
 mod plugin;
+mod settings;
 mod ticker;
 
 use allocation::Allocation;
 use cache::CompiledCode;
 use call::State;
+use host::http::Outside;
 pub use load::LoadError;
 pub use plugin::WasmPlugin;
+pub use settings::RequestSettings;
 
 /// Bounds of guests.
 #[derive(Clone, Debug, Deserialize)]
@@ -61,6 +66,8 @@ pub struct EngineSettings {
     pub plugin_bytes: u64,
     /// Plugins loaded at once: compiled, and asked what they are.
     pub concurrent_loads: usize,
+    /// Requests that they make.
+    pub requests: RequestSettings,
 }
 
 impl Default for EngineSettings {
@@ -80,6 +87,7 @@ impl Default for EngineSettings {
             log_bytes: 64 * 1024,
             plugin_bytes: 64 * 1024 * 1024,
             concurrent_loads: 1,
+            requests: RequestSettings::default(),
         }
     }
 }
@@ -88,6 +96,7 @@ impl Default for EngineSettings {
 pub struct WasmEngine {
     engine: Engine,
     linker: Linker<State>,
+    outside: Arc<Outside>,
     settings: EngineSettings,
     allocation: Allocation,
     cache: CompiledCode,
@@ -97,8 +106,9 @@ pub struct WasmEngine {
 }
 
 impl WasmEngine {
-    /// Builds the engine and starts its clock. Compiled code is kept in `cache`, a folder that nobody else may write to.
-    pub fn new(settings: EngineSettings, cache: PathBuf) -> anyhow::Result<Arc<Self>> {
+    /// Builds the engine and starts its clock. Compiled code is kept in `cache`, a folder that nobody else may write to;
+    /// requests of guests go through `egress`.
+    pub fn new(settings: EngineSettings, cache: PathBuf, egress: Arc<Egress>) -> anyhow::Result<Arc<Self>> {
         let (engine, allocation) = allocation::build(&settings)?;
         ticker::start(&engine)?;
         let mut linker = Linker::new(&engine);
@@ -108,6 +118,7 @@ impl WasmEngine {
             calls: Semaphore::new(settings.concurrent_calls.max(1)),
             deliveries: Semaphore::new(settings.concurrent_deliveries.max(1)),
             loads: Semaphore::new(settings.concurrent_loads.max(1)),
+            outside: Arc::new(Outside { egress, settings: settings.requests.clone() }),
             engine,
             linker,
             settings,

@@ -99,18 +99,27 @@ pub(super) fn failed(failure: Failure) -> Sent {
     }
 }
 
-/// The plugin gave no answer. Nothing that guests may import can send, so nothing was sent and it is safe to try again. Once
-/// one of them can, a call that began and did not end is unknown.
+/// The plugin gave no answer. Where no request had left it is safe to try again; otherwise nobody knows.
 pub(super) fn no_answer(id: &ConnectorId, fault: &Fault) -> Sent {
     tracing::warn!(connector = %id, error = %fault, "a call of {id} that delivers or looks up failed: {fault}");
-    let (code, detail, counts) = match fault {
+    let (cause, halfway) = match fault {
+        Fault::Halfway(cause) => (&**cause, true),
+        cause => (cause, false),
+    };
+    let (code, detail, counts) = match cause {
         Fault::Overloaded => ("overloaded", "has too many deliveries in flight", false),
         Fault::Deadline(_) => ("connector_timeout", "took too long", true),
         Fault::Memory { .. } | Fault::Trap(_) | Fault::Contract(_) => {
             ("connector_failed", "failed; the log says why", true)
         }
-        Fault::Host(_) => ("host_failed", "could not be run", true),
+        Fault::Host(_) | Fault::Halfway(_) => ("host_failed", "could not be run", true),
     };
+    if halfway {
+        return Sent::Unknown {
+            code: code.to_owned(),
+            detail: format!("connector `{id}` {detail}, after a request had left"),
+        };
+    }
     Sent::Retry { code: code.to_owned(), detail: format!("connector `{id}` {detail}"), after_ms: None, counts }
 }
 

@@ -183,7 +183,7 @@ fn unchecked(id: &ConnectorId, fault: &Fault) -> TargetError {
         Fault::Overloaded | Fault::Host(_) => {
             TargetError::Busy(format!("connector `{id}` could not check the route now: try again"))
         }
-        Fault::Deadline(_) | Fault::Memory { .. } | Fault::Trap(_) | Fault::Contract(_) => {
+        Fault::Deadline(_) | Fault::Memory { .. } | Fault::Trap(_) | Fault::Contract(_) | Fault::Halfway(_) => {
             TargetError::Failed(format!("connector `{id}` failed to check the route"))
         }
     }

@@ -10,6 +10,8 @@ pub enum Reach {
     /// Also this machine and private networks, because an operator said so. Never addresses at which clouds hand out
     /// credentials to their machines.
     Private,
+    /// This machine and private networks only: for what is not encrypted.
+    Local,
 }
 
 impl Reach {
@@ -25,11 +27,14 @@ impl Reach {
     pub fn check(self, address: IpAddr) -> Result<(), String> {
         let address = unmapped(address);
         match class(address) {
+            Class::Global if self == Self::Local => {
+                Err(format!("{address} is a public address, and plain http goes to private ones only"))
+            }
             Class::Global => Ok(()),
-            Class::Private if self == Self::Private => Ok(()),
-            Class::Private => Err(format!(
-                "{address} is not a public address: an operator can set allow_private_network in the target"
-            )),
+            Class::Private if self != Self::Public => Ok(()),
+            Class::Private => {
+                Err(format!("{address} is not a public address: an operator can set allow_private_network beside it"))
+            }
             Class::Never => Err(format!("{address} is never a destination")),
         }
     }
@@ -162,13 +167,15 @@ mod tests {
 
         #[test]
         fn a_grant_never_reaches_metadata_services(a: u8, b: u8) {
-            prop_assert!(Reach::Private.check(IpAddr::V4(Ipv4Addr::new(169, 254, a, b))).is_err());
+            let address = IpAddr::V4(Ipv4Addr::new(169, 254, a, b));
+            prop_assert!(Reach::Private.check(address).is_err() && Reach::Local.check(address).is_err());
         }
 
         #[test]
         fn what_is_public_is_allowed_with_a_grant_too(bits: u128) {
             let address = IpAddr::V6(Ipv6Addr::from(bits));
             prop_assert!(Reach::Public.check(address).is_err() || Reach::Private.check(address).is_ok());
+            prop_assert!(Reach::Public.check(address).is_err() || Reach::Local.check(address).is_err());
         }
     }
 }

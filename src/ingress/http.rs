@@ -354,7 +354,7 @@ fn failed(id: &ConnectorId, fault: &Fault) -> Problem {
         Fault::Deadline(_) => {
             problem(StatusCode::GATEWAY_TIMEOUT, "connector_timeout", "took too long; nothing was accepted")
         }
-        Fault::Memory { .. } | Fault::Trap(_) | Fault::Contract(_) => {
+        Fault::Memory { .. } | Fault::Trap(_) | Fault::Contract(_) | Fault::Halfway(_) => {
             problem(StatusCode::BAD_GATEWAY, "connector_failed", "failed on this request; nothing was accepted")
         }
         Fault::Host(_) => {

@@ -38,11 +38,28 @@ label! {
     }
 }
 
+label! {
+    /// How a request of a guest ended.
+    Request {
+        /// Somebody answered.
+        Answered = "answered",
+        /// It was denied; nothing left.
+        Denied = "denied",
+        /// There was no answer in time.
+        Timeout = "timeout",
+        /// No connection came about, or it or the answer broke.
+        Transport = "transport",
+        /// It or the answer was too large.
+        TooLarge = "too_large",
+    }
+}
+
 /// The families, and the one series that has no kind of its own.
 pub(super) struct IngressMetrics {
     requests: IntCounterVec,
     acknowledged: Histogram,
     guest_calls: HistogramVec,
+    guest_requests: IntCounterVec,
     pub(super) unknown_connector: IntCounter,
 }
 
@@ -54,6 +71,8 @@ pub struct ForKind {
     pub acknowledged: Histogram,
     /// Time of a guest call, the wait for a place included.
     pub guest_calls: Histogram,
+    /// Requests that guests made, by how they ended.
+    pub guest_requests: Counters<Request>,
 }
 
 impl IngressMetrics {
@@ -72,6 +91,10 @@ impl IngressMetrics {
                 histogram_opts("guest_call_seconds", "Time of a guest call, the wait for a place included.", &STEPS),
                 &["connector_kind"],
             )?)?,
+            guest_requests: book.add(IntCounterVec::new(
+                opts("guest_requests_total", "Requests that guests made, by kind and by how they ended."),
+                &["connector_kind", "outcome"],
+            )?)?,
             unknown_connector: requests.with_label_values(&["unknown", "unknown_connector"]),
             requests,
         })
@@ -82,6 +105,7 @@ impl IngressMetrics {
             requests: Counters::new(&self.requests, &[kind]),
             acknowledged: self.acknowledged.clone(),
             guest_calls: self.guest_calls.with_label_values(&[kind]),
+            guest_requests: Counters::new(&self.guest_requests, &[kind]),
         }
     }
 }

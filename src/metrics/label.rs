@@ -123,7 +123,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::metrics::ingress::Verdict;
+    use crate::metrics::ingress::{Request, Verdict};
 
     fn check<L: Label + std::fmt::Debug + PartialEq>() {
         let texts: BTreeSet<&str> = L::ALL.iter().map(|value| value.text()).collect();
@@ -138,5 +138,6 @@ mod tests {
         check::<RunOutcome>();
         check::<AttemptClass>();
         check::<Verdict>();
+        check::<Request>();
     }
 }

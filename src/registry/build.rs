@@ -12,7 +12,7 @@ use super::{
     secret_fields::{SecretSource, Written},
 };
 use crate::{
-    connectors::{Context, Plugin},
+    connectors::{Context, Plugin, manifest::Manifest, outbound::Outbound},
     ingress::{
         prepare::Rules,
         rate::RateLimit,
@@ -56,6 +56,7 @@ impl Builder {
         if !broken.is_empty() {
             return Err(broken);
         }
+        let outbound = self.outbound(manifest, &parts, &mut broken);
         broken.extend(parts.host.check_sending(&definition.id.kind, plugin.delivers()));
         broken.extend(resolve::check_door(manifest, &parts.host, &secrets));
         let configured: Vec<String> = secrets.keys().cloned().collect();
@@ -63,7 +64,15 @@ impl Builder {
             Ok(own) => broken.extend(own.into_iter().map(Broken::whole)),
             Err(fault) => broken.push(Broken::whole(format!("the plugin could not check it: {fault}"))),
         }
-        if broken.is_empty() { Ok(self.route(definition, plugin, parts, secrets)) } else { Err(broken) }
+        if broken.is_empty() { Ok(self.route(definition, plugin, parts, (secrets, outbound))) } else { Err(broken) }
+    }
+
+    /// Where it may send requests, or what is wrong with the settings that say so.
+    fn outbound(&self, manifest: &Manifest, parts: &Parts, broken: &mut Vec<Broken>) -> Outbound {
+        Outbound::new(manifest, &parts.settings, parts.host.allow_private_network).unwrap_or_else(|wrong| {
+            broken.extend(wrong.into_iter().map(|(pointer, sentence)| Broken::at(pointer, sentence)));
+            Outbound::default()
+        })
     }
 
     async fn values(&self, parts: &Parts, pending: &Pending, broken: &mut Vec<Broken>) -> SecretSet {
@@ -105,7 +114,13 @@ impl Builder {
         }
     }
 
-    fn route(&self, definition: &Definition, plugin: &Arc<dyn Plugin>, parts: Parts, secrets: SecretSet) -> Route {
+    fn route(
+        &self,
+        definition: &Definition,
+        plugin: &Arc<dyn Plugin>,
+        parts: Parts,
+        (secrets, outbound): (SecretSet, Outbound),
+    ) -> Route {
         let Parts { host, settings, .. } = parts;
         let id = &definition.id;
         let manifest = plugin.manifest();
@@ -115,10 +130,13 @@ impl Builder {
         let rate =
             former.as_ref().map(|former| Arc::clone(&former.rate)).filter(|rate| rate.per_second() == per_second);
         let shared = &self.surroundings;
-        let (permits, delivery_permits) = match &former {
-            Some(former) => (Arc::clone(&former.context.permits), Arc::clone(&former.context.delivery_permits)),
-            None => (places(shared.calls_per_connector), places(shared.deliveries_per_connector)),
+        let [permits, delivery_permits, request_permits] = match former.as_ref().map(|former| &former.context) {
+            Some(former) => [&former.permits, &former.delivery_permits, &former.request_permits].map(Arc::clone),
+            None => {
+                [shared.calls_per_connector, shared.deliveries_per_connector, shared.requests_per_connector].map(places)
+            }
         };
+        let counts = shared.metrics.for_kind(&id.kind);
         Route {
             verifier: Verifier::new(manifest, &settings, &secrets),
             rules: Rules {
@@ -131,7 +149,7 @@ impl Builder {
                 include_self_output: host.include_self_output.unwrap_or(true),
                 additional_reply_targets: host.additional_reply_targets,
             },
-            counts: shared.metrics.for_kind(&id.kind),
+            counts: Arc::clone(&counts),
             rate: rate.unwrap_or_else(|| Arc::new(RateLimit::new(per_second))),
             context: Arc::new(Context {
                 connector: id.clone(),
@@ -141,6 +159,9 @@ impl Builder {
                 permits,
                 delivery_permits,
                 unknown: host.unknown_deliveries.unwrap_or(manifest.delivery.unknown),
+                outbound,
+                request_permits,
+                counts,
             }),
             plugin: Arc::clone(plugin),
         }

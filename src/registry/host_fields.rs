@@ -31,6 +31,8 @@ pub(super) struct HostFields {
     pub(super) create_sessions: bool,
     /// What follows when nobody knows whether a part arrived; as the kind says when absent.
     pub(super) unknown_deliveries: Option<UnknownPolicy>,
+    /// Whether requests may reach private addresses, and plain http, where a setting says so.
+    pub(super) allow_private_network: bool,
 }
 
 /// What may become of unknown sessions. The reference's personas and scopes belong to an agent runtime; a connector that
@@ -56,6 +58,7 @@ impl HostFields {
         Self {
             fixed_session,
             unknown_deliveries: take(fields, "unknown_deliveries", broken),
+            allow_private_network: take(fields, "allow_private_network", broken).unwrap_or_default(),
             allow_unauthenticated_ingress: take(fields, "allow_unauthenticated_ingress", broken).unwrap_or_default(),
             ingress_events_per_second: rate,
             default_reply_targets: take(fields, DEFAULT, broken).unwrap_or_default(),

@@ -37,6 +37,11 @@ pub fn remember(secret: &Secret) {
     }
 }
 
+/// Whether this value is one that can be masked: it is neither too short nor too long.
+pub fn covers(secret: &Secret) -> bool {
+    forms::core(secret.expose()).is_some()
+}
+
 /// The text with every known value in it masked.
 pub fn mask(text: &str) -> Cow<'_, str> {
     KNOWN.mask_text(text)

@@ -96,6 +96,24 @@ pub fn look_up(delivery: &Delivery) -> Span {
     of_run(span, delivery.run, &[("messaging.operation.name", "settle"), ("messaging.destination.name", plugin)])
 }
 
+/// Within [`deliver`] and its like: a request that a guest makes to a destination of its manifest.
+pub fn guest_request(kind: &str, destination: &str, method: &str) -> Span {
+    info_span!(
+        "guest_request",
+        kind,
+        destination,
+        method,
+        status = Empty,
+        otel.kind = "client",
+        otel.status_code = Empty
+    )
+}
+
+/// Says in the span that is open which status an answer had.
+pub fn answered(status: u16) {
+    Span::current().record("status", status);
+}
+
 /// Marks the span that is open as one that went wrong.
 pub fn went_wrong() {
     Span::current().record("otel.status_code", "ERROR");

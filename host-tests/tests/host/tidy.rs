@@ -25,7 +25,7 @@ const MAY_USE: [(&str, &str); 29] = [
     ("state_folder", ""),
     ("egress", "clock"),
     ("store", "clock metrics model"),
-    ("connectors", "clock model secrets"),
+    ("connectors", "clock egress metrics model secrets telemetry"),
     ("vault", "clock model secrets store"),
     ("registry", "clock config connectors delivery ingress metrics model nearest secrets store vault wire"),
     ("retention", "clock metrics store"),

@@ -2,13 +2,13 @@
 
 use http::{HeaderName, Method};
 
-use super::{HmacRecipe, Manifest, Recipe};
+use super::{HmacRecipe, Manifest, Recipe, egress};
 
 /// The contract version that this host speaks.
 const CONTRACT: &str = "0.1";
 
 /// Names in a connector's table that are the host's own.
-pub(crate) const HOST_FIELDS: [&str; 10] = [
+pub(crate) const HOST_FIELDS: [&str; 11] = [
     "name",
     "kind",
     "fixed_session_id",
@@ -19,6 +19,7 @@ pub(crate) const HOST_FIELDS: [&str; 10] = [
     "additional_reply_targets",
     "session_policy",
     "unknown_deliveries",
+    "allow_private_network",
 ];
 
 /// What stands between braces in a template.
@@ -41,6 +42,7 @@ pub(super) fn broken_rules(manifest: &Manifest) -> Vec<String> {
             ));
         }
     }
+    broken.extend(egress::broken_rules(manifest, |name| is_name(name, 64)));
     for (index, recipe) in manifest.verification.iter().enumerate() {
         check_recipe(manifest, recipe, &mut |sentence| broken.push(format!("verification[{index}]: {sentence}")));
     }
@@ -151,7 +153,8 @@ mod tests {
         let full = json!({
             "contract": "0.1", "kind": "full", "version": "1", "description": "Everything there is.",
             "settings": { "type": "object", "properties": { "age": { "type": "integer" } } },
-            "secrets": { "key": { "description": "signs", "required": true } },
+            "secrets": { "key": { "description": "signs", "required": true, "sent_to": ["api"] } },
+            "egress": { "api": { "origins": ["https://*.example.com", "https://example.com:8443"], "setting": "age" } },
             "verification": [
                 { "scheme": "bearer", "id": "bearer", "slot": "key" },
                 { "scheme": "header_equals", "id": "header", "slot": "key", "header": "x-token" },
@@ -176,6 +179,10 @@ mod tests {
             ("/verification/1/header", json!("X-Token")),
             ("/ingress/methods", json!([])),
             ("/ingress/events_per_second", json!(0)),
+            ("/egress/api", json!({})),
+            ("/egress/api/origins/0", json!("http://example.com")),
+            ("/egress/api/origins/0", json!("https://example.com/path")),
+            ("/egress/api/origins/0", json!("https://a.*.example.com")),
             ("/delivery/limit", json!(0)),
             ("/delivery/whole", json!(true)),
             ("/delivery/unit", json!("letters")),
@@ -200,9 +207,17 @@ mod tests {
             ("/verification/0/template", json!("{body}"), "come together"),
             ("/verification/0/template", json!("{timestamp}{body}{path}"), "expected one of"),
             ("/verification/0/signature_header", json!("X-Signature"), "lower case"),
+            ("/egress", json!({ "api": {} }), "neither origins nor a setting"),
+            ("/egress", json!({ "API": { "setting": "channel" } }), "the name is not"),
+            ("/egress", json!({ "api": { "setting": "base" } }), "no property `base`"),
+            ("/egress", json!({ "api": { "origins": ["http://a.example"] } }), "`https://host`"),
+            ("/egress", json!({ "api": { "origins": ["https://u@a.example"] } }), "leave them out"),
+            ("/secrets/key/sent_to", json!(["api"]), "which egress does not name"),
         ];
         for (pointer, value, says) in cases {
             let mut manifest = good();
+            manifest["secrets"]["key"]["sent_to"] = json!([]);
+            manifest["egress"] = json!({});
             *manifest.pointer_mut(pointer).unwrap() = value;
             let error = parse(&manifest).unwrap_err();
             assert!(error.contains(says), "{pointer}: {error}");

@@ -5,6 +5,7 @@ wasmtime::component::bindgen!({
     path: "wit",
     world: "connector",
     imports: {
+        "kheish:connector/http.send": async | trappable,
         "kheish:connector/key-value.get": async | trappable,
         default: trappable,
     },

@@ -11,7 +11,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::{
     EngineSettings, WasmEngine,
-    host::{Effects, HostFailure, stdio},
+    host::{Effects, HostFailure, http::Network, stdio},
     limits::{LogBudget, MemoryExceeded, MemoryLimit},
 };
 use crate::connectors::{Context, Fault};
@@ -29,6 +29,10 @@ const GIVE_WAY: Duration = Duration::from_millis(50);
 pub(super) struct State {
     /// None while a plugin describes itself or checks settings: then it can do nothing.
     pub(super) context: Option<Arc<Context>>,
+    /// None while somebody waits: then it can make no request.
+    pub(super) network: Option<Network>,
+    /// Whether the host let the guest wait since it last computed.
+    pub(super) waited: bool,
     pub(super) effects: Effects,
     pub(super) log: LogBudget,
     /// The last line that the guest logged at error level; with a trap it is the reason.
@@ -39,11 +43,13 @@ pub(super) struct State {
 }
 
 impl State {
-    fn new(context: Option<Arc<Context>>, settings: &EngineSettings) -> Self {
+    fn new(context: Option<Arc<Context>>, network: Option<Network>, settings: &EngineSettings) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(HANDLES);
         Self {
             context,
+            network,
+            waited: false,
             effects: Effects::default(),
             log: LogBudget::new(settings.log_bytes),
             last_error: None,
@@ -109,29 +115,58 @@ impl WasmEngine {
         deadline_ms: u64,
         work: impl AsyncFnOnce(&mut Store<State>, &Instance) -> wasmtime::Result<T>,
     ) -> Result<(T, State), Fault> {
-        let mut store = self.store(context);
+        let state = State::new(context, None, &self.settings);
+        let (answer, state) = self.run(plugin, state, deadline_ms, work).await;
+        Ok((answer?, state))
+    }
+
+    /// The same for a call that may make requests. What it used comes back even where it failed.
+    pub(super) async fn call_out<T>(
+        &self,
+        plugin: &InstancePre<State>,
+        context: Arc<Context>,
+        deadline_ms: u64,
+        work: impl AsyncFnOnce(&mut Store<State>, &Instance) -> wasmtime::Result<T>,
+    ) -> (Result<T, Fault>, State) {
+        let network = Network::new(Arc::clone(&self.outside), Duration::from_millis(deadline_ms));
+        let state = State::new(Some(context), Some(network), &self.settings);
+        self.run(plugin, state, deadline_ms, work).await
+    }
+
+    async fn run<T>(
+        &self,
+        plugin: &InstancePre<State>,
+        state: State,
+        deadline_ms: u64,
+        work: impl AsyncFnOnce(&mut Store<State>, &Instance) -> wasmtime::Result<T>,
+    ) -> (Result<T, Fault>, State) {
+        let mut store = self.store(state);
         let called = async {
             let instance = plugin.instantiate_async(&mut store).await?;
             work(&mut store, &instance).await
         };
-        match timeout(Duration::from_millis(deadline_ms), called).await {
-            Ok(Ok(answer)) => Ok((answer, closed(store))),
-            Ok(Err(error)) => Err(classify(error, &closed(store))),
-            Err(_) => {
-                closed(store);
-                Err(Fault::Deadline(deadline_ms))
-            }
-        }
+        let called = timeout(Duration::from_millis(deadline_ms), called).await;
+        let state = closed(store);
+        let answer = match called {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(classify(error, &state)),
+            Err(_) => Err(Fault::Deadline(deadline_ms)),
+        };
+        (answer, state)
     }
 
-    fn store(&self, context: Option<Arc<Context>>) -> Store<State> {
-        let mut store = Store::new(&self.engine, State::new(context, &self.settings));
+    fn store(&self, state: State) -> Store<State> {
+        let mut store = Store::new(&self.engine, state);
         store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel(self.settings.result_bytes);
         store.set_max_component_handles(HANDLES);
         store.set_epoch_deadline(1);
         let mut turns = 0;
-        store.epoch_deadline_callback(move |_| {
+        store.epoch_deadline_callback(move |mut store| {
+            // The host let it wait, and it has only just begun to compute again.
+            if std::mem::take(&mut store.data_mut().waited) {
+                return Ok(UpdateDeadline::Continue(1));
+            }
             turns += 1;
             // Not the engine's own yield: that one is woken first again, so that two busy guests could hold a thread.
             Ok(if turns <= PATIENCE {

@@ -1,11 +1,11 @@
-//! What guests may import, an interface in each file. Outbound HTTP is not among it yet: a plugin that asks for it is told
-//! so when it is loaded.
+//! What guests may import, an interface in each file.
 
 use wasmtime::component::{HasSelf, Linker};
 
 use super::{bindings::kheish::connector as contract, call::State};
 
 mod config;
+pub(super) mod http;
 mod key_value;
 mod logging;
 pub(super) mod secrets;
@@ -22,6 +22,7 @@ pub(super) struct HostFailure(pub(super) anyhow::Error);
 pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     contract::types::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     contract::config::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
+    contract::http::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     contract::key_value::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     contract::logging::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     contract::secrets::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;

@@ -10,7 +10,7 @@ const PACKAGE: &str = "kheish:connector/";
 const CONTRACT: &str = "0.1";
 
 /// Interfaces of the contract that guests may import.
-const PROVIDED: [&str; 5] = ["types", "config", "key-value", "logging", "secrets"];
+const PROVIDED: [&str; 6] = ["types", "config", "http", "key-value", "logging", "secrets"];
 
 /// One sentence for each import that cannot be satisfied.
 pub(super) fn unsatisfied(engine: &Engine, component: &Component) -> Vec<String> {
@@ -34,7 +34,7 @@ fn objection(name: &str) -> Option<String> {
         return (!known).then(|| format!("it imports `{name}`, which this host does not provide yet"));
     }
     if name.starts_with("wasi:http/") {
-        return Some(format!("it imports `{name}`: this host gives guests no network"));
+        return Some(format!("it imports `{name}`: requests go through `kheish:connector/http`"));
     }
     let wasi = name.strip_prefix("wasi:").and_then(|rest| rest.split_once('@'));
     match wasi {
@@ -64,8 +64,8 @@ mod tests {
         }
         for (bad, says) in [
             ("kheish:connector/config@0.2.0", "contract 0.2.0"),
-            ("kheish:connector/http@0.1.0", "does not provide yet"),
-            ("wasi:http/outgoing-handler@0.2.0", "no network"),
+            ("kheish:connector/sockets@0.1.0", "does not provide yet"),
+            ("wasi:http/outgoing-handler@0.2.0", "kheish:connector/http"),
             ("wasi:clocks/monotonic-clock@0.3.0", "WASI 0.2"),
             ("acme:thing/x@1.0.0", "does not know"),
         ] {

@@ -113,11 +113,13 @@ impl Plugin for WasmPlugin {
         let _place = self.host.admit(&context, Way::Out).await?;
         let outgoing = convert::outgoing(outgoing);
         let deadline_ms = self.host.settings.delivery_deadline_ms;
-        let called = self.host.call(&self.linked, Some(Arc::clone(&context)), deadline_ms, async |store, instance| {
+        let called = self.host.call_out(&self.linked, Arc::clone(&context), deadline_ms, async |store, instance| {
             delivery.load(&mut *store, instance)?.call_deliver(&mut *store, &outgoing).await
         });
-        let (outcome, state) = called.await?;
-        convert::attempt(outcome, state.effects.into_inner())
+        let (outcome, state) = called.await;
+        let halfway = state.has_sent();
+        let attempt = outcome.and_then(|outcome| convert::attempt(outcome, state.effects.into_inner()));
+        attempt.map_err(|fault| if halfway { Fault::Halfway(Box::new(fault)) } else { fault })
     }
 
     fn reconciles(&self) -> bool {
@@ -130,10 +132,11 @@ impl Plugin for WasmPlugin {
         let _place = self.host.admit(&context, Way::Out).await?;
         let outgoing = convert::outgoing(outgoing);
         let deadline_ms = self.host.settings.delivery_deadline_ms;
-        let called = self.host.call(&self.linked, Some(Arc::clone(&context)), deadline_ms, async |store, instance| {
+        let called = self.host.call_out(&self.linked, Arc::clone(&context), deadline_ms, async |store, instance| {
             reconciliation.load(&mut *store, instance)?.call_find(&mut *store, &outgoing).await
         });
-        let (outcome, state) = called.await?;
-        convert::search(outcome, state.effects.into_inner())
+        // Looking changes nothing: a call that ended halfway is simply repeated.
+        let (outcome, state) = called.await;
+        outcome.and_then(|outcome| convert::search(outcome, state.effects.into_inner()))
     }
 }
