@@ -57,11 +57,15 @@ pub(crate) fn of(name: &str, settings: &Settings, update: &Update) -> Result<Eve
     }
 }
 
-/// The event of several messages that are one album, in the order in which they were sent. The first one speaks for it.
-pub(crate) fn of_album(name: &str, settings: &Settings, parts: &[(&UpdateId, &Message)]) -> Result<Event, Skip> {
-    let event = said(name, settings, parts)?;
+/// The event of the updates that bring one album, in the order in which they were sent. The first one speaks for it.
+pub(crate) fn of_album(name: &str, settings: &Settings, updates: &[Update]) -> Result<Event, Skip> {
+    let parts: Vec<(&UpdateId, &Message)> =
+        updates.iter().filter_map(|update| Some((&update.update_id, update.fresh_message()?))).collect();
+    let event = said(name, settings, &parts)?;
     let relation = parts.first().and_then(|(_, message)| reply(message));
-    Ok(Event { source_kind: name.to_owned(), relation, ..event })
+    let posted = updates.first().is_some_and(|update| update.channel_post.is_some());
+    let source_kind = if posted { "channel_post" } else { name };
+    Ok(Event { source_kind: source_kind.to_owned(), relation, ..event })
 }
 
 fn said(name: &str, settings: &Settings, parts: &[(&UpdateId, &Message)]) -> Result<Event, Skip> {

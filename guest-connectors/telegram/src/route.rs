@@ -10,7 +10,7 @@ use crate::{
 /// Where an answer goes. The members are the contract's (section 7).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Route {
+pub struct Route {
     /// The chat. Groups and channels are negative.
     pub(crate) chat_id: i64,
     /// The topic.

@@ -251,6 +251,13 @@ pub(crate) struct CallbackQuery {
     pub(crate) data: Option<String>,
 }
 
+impl Update {
+    /// The message that it brings, unless it is an edit.
+    pub(crate) fn fresh_message(&self) -> Option<&Message> {
+        self.message.as_ref().or(self.channel_post.as_ref())
+    }
+}
+
 impl Message {
     /// The topic that it belongs to. In groups without topics the thread is that of a reply, where nothing can be sent to.
     pub(crate) fn topic(&self) -> Option<i64> {
