@@ -2,7 +2,7 @@
 
 use kheish_guest::{Event, InputPart, Relation, SessionKey, json};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::{
     files,
@@ -80,9 +80,9 @@ fn said(name: &str, settings: &Settings, parts: &[(&UpdateId, &Message)]) -> Res
     if input.is_empty() {
         return Err(Skip::UnsupportedMessage);
     }
-    let marks: Vec<Value> = parts.iter().map(|(_, message)| mark(message)).collect();
+    let marks: Vec<_> = parts.iter().map(|(_, message)| mark(message)).collect();
     let facts = Facts { messages: parts.iter().map(|(_, message)| message.message_id).collect(), ..facts(first) };
-    let metadata = json!({"telegram_update_id": update, "telegram": facts});
+    let metadata = Metadata { telegram_update_id: update, telegram: facts };
     Ok(Event {
         id: Some(update.to_string()),
         fingerprint: Some(json::text(&marks)),
@@ -92,7 +92,7 @@ fn said(name: &str, settings: &Settings, parts: &[(&UpdateId, &Message)]) -> Res
         input,
         // Nobody waits for the answer to a test.
         reply_route: matches!(update, UpdateId::Number(_)).then(|| json::text(&Route::back_to(first, settings))),
-        metadata: metadata.to_string(),
+        metadata: json::text(&metadata),
         ..Event::new(name)
     })
 }
@@ -110,7 +110,7 @@ fn pressed(name: &str, settings: &Settings, update: &UpdateId, query: &CallbackQ
         session: session(name, message),
         input: vec![InputPart::text(data)],
         reply_route: Some(json::text(&Route::back_to(message, settings))),
-        metadata: json!({"telegram_update_id": update, "telegram": facts}).to_string(),
+        metadata: json::text(&Metadata { telegram_update_id: update, telegram: facts }),
         ..Event::new(name)
     })
 }
@@ -154,17 +154,16 @@ fn text(message: &Message) -> Option<String> {
 }
 
 /// What makes a message this one and no other. Names and titles change on their own.
-fn mark(message: &Message) -> Value {
-    json!([
+fn mark(message: &Message) -> impl Serialize {
+    (
         message.chat.id,
         message.message_id,
         message.topic(),
         message.sender(),
-        message.date,
-        message.edit_date,
+        (message.date, message.edit_date),
         text(message),
         files::identities(message),
-    ])
+    )
 }
 
 /// The message that it answers. Every message of a topic answers the one that opened it, which says nothing.
@@ -180,6 +179,13 @@ fn answered(message: &Message) -> Option<&Replied> {
 /// The target is the message, as `chat/message`: which update brought it is not known, and it may have been the bot's own.
 fn related(kind: &str, chat: i64, message: i64) -> Relation {
     Relation { kind: kind.to_owned(), target_event_id: format!("{chat}/{message}") }
+}
+
+/// The metadata of an event.
+#[derive(Serialize)]
+struct Metadata<'m> {
+    telegram_update_id: &'m UpdateId,
+    telegram: Facts<'m>,
 }
 
 /// What else Telegram says of a message.

@@ -36,89 +36,12 @@ pub(crate) fn manifest() -> Manifest {
         .sample(sample())
 }
 
+/// A file of its own, because code that builds it would be larger than all the rest of this connector's answers.
 fn settings() -> Value {
-    let (Value::Object(mut properties), Value::Object(outbound)) = (inbound(), outbound()) else { return Value::Null };
-    properties.extend(outbound);
-    json!({
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "Telegram bot",
-        "type": "object",
-        "additionalProperties": false,
-        "properties": properties
-    })
-}
-
-fn inbound() -> Value {
-    json!({
-        "ingress_mode": {
-            "title": "How updates arrive",
-            "description": "webhook: Telegram sends them to this daemon. polling: the daemon fetches them, from behind a firewall too.",
-            "enum": ["webhook", "polling"],
-            "default": "webhook"
-        },
-        "polling_timeout_seconds": {
-            "title": "Patience of a poll",
-            "description": "For how many seconds one poll waits for an update.",
-            "type": "integer", "minimum": 1, "maximum": 50, "default": 30
-        },
-        "webhook_max_connections": {
-            "title": "Connections of the webhook",
-            "description": "How many connections Telegram may open at a time.",
-            "type": "integer", "minimum": 1, "maximum": 100, "default": 40
-        },
-        "allowed_chat_ids": {
-            "title": "Chats",
-            "description": "The only chats that count, for messages and for answers. All when absent. Groups and channels are negative.",
-            "type": "array", "items": {"type": "integer"}, "minItems": 1, "maxItems": 1_000, "uniqueItems": true
-        },
-        "allowed_user_ids": {
-            "title": "Senders",
-            "description": "The only people, and channels that post, whose messages count. All when absent.",
-            "type": "array", "items": {"type": "integer"}, "minItems": 1, "maxItems": 1_000, "uniqueItems": true
-        },
-        "ignore_bots": {
-            "title": "Ignore other bots",
-            "description": "Leave messages of other bots alone, so that two bots do not talk to each other for ever.",
-            "type": "boolean", "default": true
-        },
-        "album_settle_ms": {
-            "title": "Patience for albums",
-            "description": "How many milliseconds the pictures of one album may take to arrive; then they become one event.",
-            "type": "integer", "minimum": 100, "maximum": 10_000, "default": 1_500
-        }
-    })
-}
-
-fn outbound() -> Value {
-    json!({
-        "format": {
-            "title": "Format of answers",
-            "description": "markdown: Markdown becomes Telegram's own marks. plain: texts go out as they are.",
-            "enum": ["markdown", "plain"],
-            "default": "markdown"
-        },
-        "reply_to": {
-            "title": "Quoting",
-            "description": "Which answers quote the message that they answer.",
-            "enum": ["never", "groups", "always"],
-            "default": "groups"
-        },
-        "link_previews": {
-            "title": "Link previews",
-            "description": "Whether links in answers get a preview.",
-            "type": "boolean", "default": true
-        },
-        "silent": {
-            "title": "Silent",
-            "description": "Whether answers arrive without a sound.",
-            "type": "boolean", "default": false
-        },
-        "api_base_url": {
-            "title": "Bot API server",
-            "description": "A Bot API server of your own. The token is sent there and to no other host.",
-            "type": "string", "format": "uri", "minLength": 1, "maxLength": 2_048, "default": API_BASE_URL
-        }
-    })
+    match serde_json::from_str(include_str!("settings.schema.json")) {
+        Ok(schema) => schema,
+        Err(error) => panic!("settings.schema.json is not JSON: {error}"),
+    }
 }
 
 /// The id of a test event is no number: see `update::UpdateId`.

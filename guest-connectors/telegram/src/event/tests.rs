@@ -1,6 +1,7 @@
 //! Updates as Telegram sends them, one rule each.
 
 use proptest::prelude::*;
+use serde_json::json;
 
 use super::*;
 

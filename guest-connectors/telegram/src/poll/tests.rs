@@ -4,7 +4,7 @@ use kheish_guest::{
     FailureKind, InputPart,
     http::{Body, Error, Request, Script},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::settings::Settings;
