@@ -18,6 +18,7 @@
 //! | [`receiver`] | takes replies and answers them by script |
 //! | [`stray`] | takes replies and answers them as no server should |
 //! | [`sse`] | event streams, frame by frame |
+//! | [`telegram`] | a strict Bot API |
 //! | [`terminal`] | a command on a terminal: its screen and its keys |
 //! | [`wait`] | the one place that waits for something to become true |
 
@@ -40,6 +41,7 @@ pub mod sign;
 pub mod spans;
 pub mod sse;
 pub mod stray;
+pub mod telegram;
 pub mod terminal;
 pub mod wait;
 pub mod worker;
