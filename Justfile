@@ -77,7 +77,7 @@ tools:
             as_root apt-get update -q=2
             as_root apt-get install -y -q=2 --no-install-recommends python3-venv
         fi
-        echo "installing Schemathesis and a validator into {{ python }}: they test the API's document, and the API by it"
+        echo "installing Schemathesis, a validator and python-telegram-bot into {{ python }}: they test the API, its document and a double"
         python3 -m venv --clear "{{ python }}"
         "{{ python }}/bin/pip" install --quiet --disable-pip-version-check --requirement host-tests/requirements.txt
         cp host-tests/requirements.txt "{{ python }}/installed"

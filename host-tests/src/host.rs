@@ -33,6 +33,9 @@ pub const OUTBOX: &str = "fixtures/outbox.wasm";
 /// The same as another kind, which looks up what it may have sent.
 pub const FINDER: &str = "fixtures/finder.wasm";
 
+/// The bundled connector for Telegram's bots.
+pub const TELEGRAM: &str = "plugins/telegram.wasm";
+
 /// The example of a connector of one's own.
 pub const GITHUB: &str = "examples/github.wasm";
 

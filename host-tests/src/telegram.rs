@@ -215,7 +215,8 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>) {
 async fn handle(request: Request<Incoming>, shared: Arc<Shared>) -> io::Result<Response<Full<Bytes>>> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
-    let path = head.uri.path();
+    // Client libraries encode the colon of the token, and Telegram decodes it.
+    let path = params::decoded(head.uri.path());
     if let Some(rest) = path.strip_prefix("/file/bot") {
         return file(&shared, rest);
     }

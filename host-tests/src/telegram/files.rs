@@ -11,6 +11,7 @@ const DOWNLOAD_BYTES: usize = 20 * 1024 * 1024;
 #[derive(Debug)]
 struct Kept {
     id: String,
+    unique: String,
     path: String,
     bytes: Option<Bytes>,
     size: usize,
@@ -27,12 +28,14 @@ impl Files {
         let extension = name.rsplit_once('.').map_or("bin", |(_, extension)| extension);
         let kept = Kept {
             id: format!("AgACAgIAAxkBAAM{number}"),
+            unique: format!("AQAD{number}"),
             path: format!("documents/file_{number}.{extension}"),
             size: bytes.len(),
             bytes: Some(bytes),
         };
         let object = json!({
-            "file_id": kept.id, "file_unique_id": format!("AQAD{number}"), "file_size": kept.size, "file_name": name,
+            "file_id": kept.id, "file_unique_id": kept.unique, "file_size": kept.size, "file_name": name,
+            "width": 90, "height": 60, "duration": 1,
         });
         self.0.push(kept);
         object
@@ -50,7 +53,9 @@ impl Files {
         if kept.size > DOWNLOAD_BYTES {
             return Err(No::bad("file is too big"));
         }
-        Ok(json!({ "file_id": kept.id, "file_size": kept.size, "file_path": kept.path }))
+        Ok(json!({
+            "file_id": kept.id, "file_unique_id": kept.unique, "file_size": kept.size, "file_path": kept.path,
+        }))
     }
 
     /// The bytes at a path.

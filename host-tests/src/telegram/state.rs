@@ -8,6 +8,7 @@ use std::{
 use serde_json::{Value, json};
 
 use super::{files::Files, rates::Rates};
+use crate::sign;
 
 /// One call of the API, as it came.
 #[derive(Clone, Debug)]
@@ -195,8 +196,7 @@ impl State {
     }
 
     pub(super) fn now_secs(&self) -> u64 {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        now.as_secs() + self.ahead_secs
+        sign::now_secs() + self.ahead_secs
     }
 
     /// The time as HTTP writes it.

@@ -19,5 +19,6 @@ mod registry;
 mod retention;
 mod runs;
 mod secrets;
+mod telegram;
 mod telemetry;
 mod tidy;
