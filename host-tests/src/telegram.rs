@@ -237,8 +237,10 @@ async fn handle(request: Request<Incoming>, shared: Arc<Shared>) -> io::Result<R
         method => lock(&shared.state).call(method, &params),
     };
     shared.bell.notify_waiters();
-    if matches!(fault, Some(Fault::DoAndHangUp)) {
-        return Err(io::Error::from(io::ErrorKind::ConnectionAborted));
+    match fault {
+        Some(Fault::DoAndHangUp) => return Err(io::Error::from(io::ErrorKind::ConnectionAborted)),
+        Some(Fault::DoAndStall) => std::future::pending().await,
+        _ => {}
     }
     answer(&shared, outcome)
 }

@@ -76,6 +76,8 @@ pub enum Fault {
     HangUp,
     /// It is done, and the connection is closed without an answer.
     DoAndHangUp,
+    /// It is done, and no answer ever comes.
+    DoAndStall,
     /// It is done, as if there was no fault.
     Pass,
 }
