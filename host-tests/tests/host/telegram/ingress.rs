@@ -45,9 +45,13 @@ async fn a_message_becomes_a_run_in_the_session_of_its_chat() {
     let answer = accepted(&webhook(&host), &update(7, &json!({ "text": "hello" }))).await;
     assert_eq!(answer.text("/session_id"), "telegram:bot:5");
     let run = host.run(answer.text("/run_id")).await;
-    assert_eq!((&run["source_plugin"], &run["source_kind"]), (&json!("telegram"), &json!("bot")), "{run}");
-    assert_eq!((&run["actor_id"], &run["input"][0]["text"]), (&json!("5"), &json!("hello")), "{run}");
-    assert_eq!(run["metadata"]["telegram"]["messages"], json!([20]));
+    assert_eq!(
+        (&run["request"]["source_plugin"], &run["request"]["source_kind"]),
+        (&json!("telegram"), &json!("bot")),
+        "{run}"
+    );
+    assert_eq!((&run["request"]["actor_id"], &run["input"][0]["text"]), (&json!("5"), &json!("hello")), "{run}");
+    assert_eq!(run["input_metadata"]["telegram"]["messages"], json!([20]));
     let target = json!({ "plugin": "telegram", "address": "{\"chat_id\":5,\"connector\":\"bot\"}" });
     assert_eq!(run["reply_targets"], json!([target]));
 }
@@ -136,7 +140,11 @@ async fn edits_posts_and_buttons_say_what_they_are() {
         assert_eq!(before, json!(id - 1));
         let runs = host.get("/v1/runs?order=desc&limit=1").await.expect(200);
         let run = &runs.items()[0];
-        assert_eq!((&run["source_kind"], &run["metadata"]["event_relation"]), (&json!(kind), &relation), "{run}");
+        assert_eq!(
+            (&run["request"]["source_kind"], &run["input_metadata"]["event_relation"]),
+            (&json!(kind), &relation),
+            "{run}"
+        );
         if kind == "callback_query" {
             assert_eq!(answer.json, json!({ "method": "answerCallbackQuery", "callback_query_id": "q1" }));
         }
