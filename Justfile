@@ -16,9 +16,10 @@ export KHEISH_GUESTS := guests
 default:
     @just --list --unsorted
 
-# Build everything, then send signed events through a daemon of its own and check each step.
+# Build everything, then send signed events through a daemon of its own and check each step; then the platforms.
 demo: build
     "{{ target }}/debug/kheishd" demo --plugins "{{ guests }}/plugins"
+    KHEISHD_BIN="{{ target }}/debug/kheishd" "{{ target }}/debug/demo"
 
 # Everything that must hold: style, lints, licences, documentation, and all tests.
 test: tools lint build
