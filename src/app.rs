@@ -25,6 +25,7 @@ use crate::{
     ingress::{
         admission::BodyLimits,
         http::{self as ingress_http, Ingress},
+        poll,
         told::Verdicts,
     },
     lifecycle::Phase,
@@ -121,6 +122,7 @@ impl App {
         let (told, log, stop) = (Arc::clone(&verdicts), store.clone(), phase.token());
         tasks.spawn(async move { told.run(log, stop).await });
         let ingress = Ingress { routes, destinations, store: store.clone(), clock, body, verdicts };
+        tasks.spawn(poll::run(ingress.clone(), settings.polling.clone(), phase.token()));
         let router = router(api, ingress, auth, &settings);
         let (stop, server) = (phase.token(), settings.server.clone());
         tasks.spawn(async move { server::serve(listener, router, &server, stop).await });

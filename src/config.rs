@@ -19,11 +19,13 @@ pub mod assets;
 pub mod auth;
 pub mod events;
 pub mod located;
+pub mod polling;
 pub mod server;
 
 use assets::AssetSettings;
 use auth::AuthSettings;
 use events::EventSettings;
+use polling::PollSettings;
 use server::ServerSettings;
 
 /// Everything that can be set.
@@ -58,6 +60,8 @@ pub struct Settings {
     pub guests: EngineSettings,
     /// Runs.
     pub queue: QueueSettings,
+    /// Waits of connectors that poll.
+    pub polling: PollSettings,
     /// Deliveries.
     pub delivery: DeliverySettings,
     /// How long what has ended is kept.
@@ -85,6 +89,7 @@ impl Default for Settings {
             events: EventSettings::default(),
             guests: EngineSettings::default(),
             queue: QueueSettings::default(),
+            polling: PollSettings::default(),
             delivery: DeliverySettings::default(),
             retention: RetentionSettings::default(),
             egress: EgressSettings::default(),

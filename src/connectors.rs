@@ -21,11 +21,13 @@ pub mod kinds;
 pub mod manifest;
 pub mod outbound;
 pub mod outgoing;
+pub mod pulled;
 pub mod wasm;
 
 use manifest::Manifest;
 use outbound::Outbound;
 use outgoing::{Attempt, Outgoing, Search};
+use pulled::Pulled;
 
 /// Provides one connector kind. Shared by every connector of the kind and called concurrently.
 #[async_trait]
@@ -69,6 +71,16 @@ pub trait Plugin: Send + Sync {
     /// Asks the platform, on a fresh instance, whether an interrupted attempt arrived.
     async fn find(&self, _context: Arc<Context>, _outgoing: Outgoing) -> Result<Search, Fault> {
         Err(Fault::Contract("it looks nothing up".to_owned()))
+    }
+
+    /// Whether connectors of the kind ask their platform for events. What does not is never told to.
+    fn polls(&self) -> bool {
+        false
+    }
+
+    /// Asks the platform once, on a fresh instance, from where the cursor (JSON text) says.
+    async fn poll(&self, _context: Arc<Context>, _cursor: Option<String>) -> Result<Pulled, Fault> {
+        Err(Fault::Contract("it does not poll".to_owned()))
     }
 }
 

@@ -10,6 +10,7 @@ pub mod answer;
 pub mod counted;
 mod document;
 pub mod http;
+pub mod poll;
 pub mod prepare;
 pub mod rate;
 pub mod routes;

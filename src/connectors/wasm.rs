@@ -43,6 +43,8 @@ pub struct EngineSettings {
     pub calls_per_connector: usize,
     /// Deliveries in flight at once, of all connectors together, beside the calls.
     pub concurrent_deliveries: usize,
+    /// Polls in flight at once, of all connectors, beside the calls; further ones wait.
+    pub concurrent_polls: usize,
     /// Deliveries in flight at once, of one connector.
     pub deliveries_per_connector: usize,
     /// How long a call may wait for its turn, in milliseconds; then the caller gets 503, and a delivery is put off.
@@ -51,6 +53,8 @@ pub struct EngineSettings {
     pub ingress_deadline_ms: u64,
     /// How long a delivery may take, in milliseconds; shorter than the lease of a lane.
     pub delivery_deadline_ms: u64,
+    /// How long a poll may take, in milliseconds.
+    pub poll_deadline_ms: u64,
     /// How long a plugin may take to describe itself or to check settings, in milliseconds.
     pub describe_deadline_ms: u64,
     /// Memory of one instance, all its memories together, in bytes.
@@ -76,10 +80,12 @@ impl Default for EngineSettings {
             concurrent_calls: 64,
             calls_per_connector: 8,
             concurrent_deliveries: 32,
+            concurrent_polls: 32,
             deliveries_per_connector: 8,
             queue_timeout_ms: 1_000,
             ingress_deadline_ms: 2_000,
             delivery_deadline_ms: 30_000,
+            poll_deadline_ms: 75_000,
             describe_deadline_ms: 2_000,
             memory_bytes: 64 * 1024 * 1024,
             keep_resident_bytes: 256 * 1024,
@@ -102,6 +108,7 @@ pub struct WasmEngine {
     cache: CompiledCode,
     calls: Semaphore,
     deliveries: Semaphore,
+    polls: Semaphore,
     loads: Semaphore,
 }
 
@@ -117,6 +124,7 @@ impl WasmEngine {
             cache: CompiledCode::open(cache, &engine)?,
             calls: Semaphore::new(settings.concurrent_calls.max(1)),
             deliveries: Semaphore::new(settings.concurrent_deliveries.max(1)),
+            polls: Semaphore::new(settings.concurrent_polls.max(1)),
             loads: Semaphore::new(settings.concurrent_loads.max(1)),
             outside: Arc::new(Outside { egress, settings: settings.requests.clone() }),
             engine,

@@ -51,7 +51,7 @@ pub struct Accept {
 }
 
 /// One event, ready.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Entry {
     /// The id of the run that it becomes.
     pub run: RunId,

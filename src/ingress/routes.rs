@@ -4,8 +4,9 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use arc_swap::ArcSwap;
+use tokio::sync::Notify;
 
-use super::{prepare::Rules, rate::RateLimit, verify::Verifier};
+use super::{poll::PollState, prepare::Rules, rate::RateLimit, verify::Verifier};
 use crate::{
     connectors::{Context, Plugin},
     metrics::ingress::ForKind,
@@ -26,12 +27,15 @@ pub struct Route {
     pub rate: Arc<RateLimit>,
     /// What is counted of its requests.
     pub counts: Arc<ForKind>,
+    /// How its poller fares, where it has one.
+    pub poll: PollState,
 }
 
 /// All connectors. Readers take one snapshot per request, so a change never reaches a request in flight.
 #[derive(Default)]
 pub struct Routes {
     table: ArcSwap<BTreeMap<ConnectorId, Arc<Route>>>,
+    news: Notify,
 }
 
 impl Routes {
@@ -52,5 +56,16 @@ impl Routes {
             }
             table
         });
+        self.news.notify_waiters();
+    }
+
+    /// Those whose kind polls.
+    pub fn polling(&self) -> Vec<Arc<Route>> {
+        self.table.load().values().filter(|route| route.plugin.polls()).cloned().collect()
+    }
+
+    /// Resolves with the next change after this call.
+    pub fn changed(&self) -> impl Future<Output = ()> + '_ {
+        self.news.notified()
     }
 }

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     connectors::{Context, Plugin, manifest::Manifest, outbound::Outbound},
     ingress::{
+        poll::PollState,
         prepare::Rules,
         rate::RateLimit,
         routes::{Route, Routes},
@@ -164,6 +165,7 @@ impl Builder {
                 counts,
             }),
             plugin: Arc::clone(plugin),
+            poll: PollState::default(),
         }
     }
 }

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     connectors::manifest::{HOST_FIELDS, Manifest},
+    ingress::poll::PollStatus,
     model::pause::Pause,
     wire::problem::FieldError,
 };
@@ -57,6 +58,10 @@ pub struct StatusView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     paused: Option<Pause>,
+    /// How its poller fares, where its kind polls.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    polling: Option<PollStatus>,
 }
 
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
@@ -149,6 +154,11 @@ impl Connectors {
                     .collect(),
             }),
             paused: paused.get(&definition.id.to_string()).cloned(),
+            polling: self
+                .routes()
+                .find(&definition.id)
+                .filter(|route| route.plugin.polls())
+                .map(|route| route.poll.status()),
         };
         let id = &definition.id;
         ConnectorView {

@@ -32,16 +32,16 @@ fn each(message: &Message) -> impl Iterator<Item = (&'static str, &File)> {
         (pixels, size.file_size)
     });
     // An animation comes a second time as a document, for bots that know no animations.
-    let document = message.document.as_ref().filter(|_| message.animation.is_none());
+    let document = message.document.as_deref().filter(|_| message.animation.is_none());
     let files = [
         ("photo", photo),
         ("document", document),
-        ("voice", message.voice.as_ref()),
-        ("audio", message.audio.as_ref()),
-        ("video", message.video.as_ref()),
-        ("video-note", message.video_note.as_ref()),
-        ("sticker", message.sticker.as_ref()),
-        ("animation", message.animation.as_ref()),
+        ("voice", message.voice.as_deref()),
+        ("audio", message.audio.as_deref()),
+        ("video", message.video.as_deref()),
+        ("video-note", message.video_note.as_deref()),
+        ("sticker", message.sticker.as_deref()),
+        ("animation", message.animation.as_deref()),
     ];
     files.into_iter().filter_map(|(kind, file)| Some((kind, file?)))
 }

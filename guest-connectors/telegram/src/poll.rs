@@ -15,6 +15,7 @@ use serde_json::value::RawValue;
 use crate::{
     api::{Api, Params, Refused, Trouble},
     event::Skip,
+    settings::IngressMode,
     update::{KINDS, Numbered, Update, UpdateId},
 };
 
@@ -28,6 +29,9 @@ const EVENTS: usize = 50;
 
 /// How old an offset may be, in seconds: a day less than Telegram's week.
 const STALE_SECS: u64 = 6 * 24 * 3_600;
+
+/// How long a connector that is sent its updates need not be asked, in milliseconds.
+const IDLE_MS: u64 = 3_600_000;
 
 /// How much longer than the poll itself its answer may take, in milliseconds.
 const GRACE_MS: u32 = 10_000;
@@ -69,6 +73,11 @@ struct WebhookInfo {
 
 /// Asks once.
 pub(crate) fn poll<C: Client>(api: &Api<'_, C>, name: &str, cursor: Option<Cursor>) -> Result<Polled, Failure> {
+    if api.settings.ingress_mode == IngressMode::Webhook {
+        // Telegram sends by itself. Another setting makes another poller.
+        let batch = Batch { events: Vec::new(), cursor: None, next_poll_after_ms: IDLE_MS };
+        return Ok(Polled { batch, skipped: Vec::new() });
+    }
     let cursor = cursor.unwrap_or_default();
     acknowledge(api, &cursor.pressed);
     let offset = match cursor.offset {

@@ -5,20 +5,21 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::Value;
 
-/// One update: an id, and one of the kinds. Kinds that are not here are not supported.
+/// One update: an id, and one of the kinds. Kinds that are not here are not supported. Boxes keep it small: a component's
+/// stack is.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(crate) struct Update {
     pub(crate) update_id: UpdateId,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) message: Option<Message>,
+    pub(crate) message: Option<Box<Message>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) edited_message: Option<Message>,
+    pub(crate) edited_message: Option<Box<Message>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) channel_post: Option<Message>,
+    pub(crate) channel_post: Option<Box<Message>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) edited_channel_post: Option<Message>,
+    pub(crate) edited_channel_post: Option<Box<Message>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) callback_query: Option<CallbackQuery>,
+    pub(crate) callback_query: Option<Box<CallbackQuery>>,
 }
 
 /// The least that every update has.
@@ -122,19 +123,19 @@ pub(crate) struct Message {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) photo: Vec<File>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) document: Option<File>,
+    pub(crate) document: Option<Box<File>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) voice: Option<File>,
+    pub(crate) voice: Option<Box<File>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) audio: Option<File>,
+    pub(crate) audio: Option<Box<File>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) video: Option<File>,
+    pub(crate) video: Option<Box<File>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) video_note: Option<File>,
+    pub(crate) video_note: Option<Box<File>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) sticker: Option<File>,
+    pub(crate) sticker: Option<Box<File>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) animation: Option<File>,
+    pub(crate) animation: Option<Box<File>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) location: Option<Location>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -245,7 +246,7 @@ pub(crate) struct CallbackQuery {
     pub(crate) from: User,
     /// The message that the button belongs to; absent for messages that were sent by way of the bot.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) message: Option<Message>,
+    pub(crate) message: Option<Box<Message>>,
     /// What the button says to the bot; absent for games.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) data: Option<String>,
@@ -254,7 +255,7 @@ pub(crate) struct CallbackQuery {
 impl Update {
     /// The message that it brings, unless it is an edit.
     pub(crate) fn fresh_message(&self) -> Option<&Message> {
-        self.message.as_ref().or(self.channel_post.as_ref())
+        self.message.as_deref().or(self.channel_post.as_deref())
     }
 }
 

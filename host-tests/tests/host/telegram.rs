@@ -3,6 +3,7 @@
 mod deliver;
 mod ingress;
 mod judge;
+mod polling;
 
 use kheish_host_tests::{
     client::Client,

@@ -13,8 +13,10 @@ use crate::{
 };
 
 mod delivery;
+mod polling;
 
 pub(super) use delivery::{attempt, checked_route, outgoing, search};
+pub(super) use polling::pulled;
 
 /// Events of one call.
 const EVENTS: usize = 64;

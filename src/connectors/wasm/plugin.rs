@@ -8,7 +8,7 @@ use wasmtime::component::{Component, InstancePre};
 
 use super::{
     WasmEngine,
-    bindings::exports::kheish::connector::{delivery, describe, ingress, reconciliation},
+    bindings::exports::kheish::connector::{delivery, describe, ingress, polling, reconciliation},
     call::{State, Way},
     convert,
     load::LoadError,
@@ -17,6 +17,7 @@ use crate::connectors::{
     Answer, Context, Fault, Plugin, Request,
     manifest::Manifest,
     outgoing::{Attempt, Outgoing, Search},
+    pulled::Pulled,
 };
 
 /// One loaded plugin: compiled, linked, and its exports found, so that a call does none of that.
@@ -27,6 +28,7 @@ pub struct WasmPlugin {
     ingress: ingress::GuestIndices,
     delivery: Option<delivery::GuestIndices>,
     reconciliation: Option<reconciliation::GuestIndices>,
+    polling: Option<polling::GuestIndices>,
     manifest: Manifest,
     digest: String,
 }
@@ -49,13 +51,14 @@ impl WasmPlugin {
         let reconciles = delivers && exports("reconciliation");
         let reconciliation = reconciles.then(|| reconciliation::GuestIndices::new(&linked)).transpose();
         let reconciliation = reconciliation.map_err(broken)?;
+        let polling = exports("polling").then(|| polling::GuestIndices::new(&linked)).transpose().map_err(broken)?;
         let text = host.call(&linked, None, host.settings.describe_deadline_ms, async |store, instance| {
             describe.load(&mut *store, instance)?.call_manifest(&mut *store).await
         });
         let (text, _) = text.await.map_err(LoadError::Describe)?;
         let manifest = Manifest::parse(&text)?;
         let host = Arc::clone(host);
-        Ok(Arc::new(Self { host, linked, describe, ingress, delivery, reconciliation, manifest, digest }))
+        Ok(Arc::new(Self { host, linked, describe, ingress, delivery, reconciliation, polling, manifest, digest }))
     }
 
     fn delivery(&self) -> Result<&delivery::GuestIndices, Fault> {
@@ -138,5 +141,22 @@ impl Plugin for WasmPlugin {
         // Looking changes nothing: a call that ended halfway is simply repeated.
         let (outcome, state) = called.await;
         outcome.and_then(|outcome| convert::search(outcome, state.effects.into_inner()))
+    }
+
+    fn polls(&self) -> bool {
+        self.polling.is_some()
+    }
+
+    async fn poll(&self, context: Arc<Context>, cursor: Option<String>) -> Result<Pulled, Fault> {
+        let polling =
+            self.polling.as_ref().ok_or_else(|| Fault::Contract("it does not export `polling`".to_owned()))?;
+        // Others wait for as long as it takes: a poll has nobody waiting behind it.
+        let _place = self.host.polls.acquire().await.map_err(|_| Fault::Overloaded)?;
+        let deadline_ms = self.host.settings.poll_deadline_ms;
+        let called = self.host.call(&self.linked, Some(context), deadline_ms, async |store, instance| {
+            polling.load(&mut *store, instance)?.call_poll(&mut *store, cursor.as_ref()).await
+        });
+        let (outcome, state) = called.await?;
+        convert::pulled(&self.manifest.kind, outcome, state.effects.into_inner())
     }
 }

@@ -35,6 +35,10 @@ fn picture(id: i64, chat: i64, album: &str) -> Value {
     update
 }
 
+fn polling() -> Settings {
+    serde_json::from_value(json!({"ingress_mode": "polling"})).unwrap()
+}
+
 /// A poller whose cursor is kept from call to call.
 #[derive(Default)]
 struct Poller {
@@ -46,7 +50,7 @@ type Seen = (String, usize);
 
 impl Poller {
     fn poll(&mut self, answers: Vec<Result<Response, Error>>) -> (Vec<Seen>, Vec<Request>, u64) {
-        let settings = Settings::default();
+        let settings = polling();
         let script = Script::new(answers);
         let polled = poll(&Api { client: &script, settings: &settings }, "bot", self.cursor.clone()).unwrap();
         assert_eq!(script.left(), 0);
@@ -201,7 +205,7 @@ fn failures_have_their_classes_and_conflicts_their_causes() {
             Some(3_000),
         ),
     ] {
-        let settings = Settings::default();
+        let settings = polling();
         let script = Script::new(answers);
         let failure = poll(&Api { client: &script, settings: &settings }, "bot", None).unwrap_err();
         assert_eq!((failure.kind, failure.code.as_str(), failure.retry_after_ms), (kind, code, wait));
@@ -213,8 +217,15 @@ fn failures_have_their_classes_and_conflicts_their_causes() {
 fn the_text_of_an_album_is_its_caption() {
     let mut update = picture(2, 5, "g");
     update["message"]["caption"] = json!("see");
-    let settings = Settings::default();
+    let settings = polling();
     let script = Script::new([updates(TODAY, &[update, text(3, 5, "next")])]);
     let polled = poll(&Api { client: &script, settings: &settings }, "bot", None).unwrap();
     assert!(matches!(&polled.batch.events[0].input[0], InputPart::Text(text) if text == "see"));
+}
+
+#[test]
+fn a_connector_that_is_sent_its_updates_asks_for_none() {
+    let (settings, script) = (Settings::default(), Script::new([]));
+    let polled = poll(&Api { client: &script, settings: &settings }, "bot", None).unwrap();
+    assert_eq!((polled.batch.events.len(), polled.batch.next_poll_after_ms), (0, IDLE_MS));
 }

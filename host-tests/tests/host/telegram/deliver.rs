@@ -82,6 +82,25 @@ async fn a_long_answer_goes_out_in_order_and_nothing_of_it_is_lost() {
 }
 
 #[tokio::test]
+async fn no_text_is_too_strange_to_go_out() {
+    let api = double().await;
+    let host = host(&api, "").await;
+    let strange = [
+        "> ".repeat(1_000),
+        "[".repeat(2_000),
+        "*a ".repeat(1_000),
+        "- ".repeat(1_500),
+        format!("{}x{}", "**_".repeat(500), "_**".repeat(500)),
+        "<b>&amp;&nbsp;</i><script>".to_owned(),
+    ];
+    let outputs: Vec<&str> = strange.iter().map(String::as_str).collect();
+    let run = answer(&host, &api, 5, text(), &outputs).await;
+    host.deliveries_when(&run, outputs.len(), "delivered").await;
+    let refused = api.calls_of("sendMessage").len() - api.sent(5).len();
+    assert_eq!((api.sent(5).len(), refused), (outputs.len(), 0), "what is marked is never refused");
+}
+
+#[tokio::test]
 async fn marks_that_are_refused_are_left_out() {
     let api = double().await;
     let host = host(&api, "").await;

@@ -1,0 +1,82 @@
+//! How a poller fares, for whoever looks at its connector.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde::Serialize;
+
+/// How a poller fares. Shared by the poller and those who look.
+#[derive(Debug, Default)]
+pub struct PollState(Mutex<PollStatus>);
+
+/// How a poller fares.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct PollStatus {
+    /// When the platform last answered, in milliseconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub answered_at_ms: Option<i64>,
+    /// Polls that failed since then.
+    pub failures: u32,
+    /// Why the last of them failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub last_error: Option<PollError>,
+}
+
+/// Why a poll failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct PollError {
+    /// The platform's or the connector's own short code.
+    pub code: String,
+    /// For people.
+    pub reason: String,
+}
+
+impl PollState {
+    /// How it fares now.
+    pub fn status(&self) -> PollStatus {
+        self.lock().clone()
+    }
+
+    /// The platform answered. Says whether it had not, before.
+    pub(super) fn answer(&self, now_ms: i64) -> bool {
+        let mut status = self.lock();
+        let failed = status.failures > 0;
+        *status = PollStatus { answered_at_ms: Some(now_ms), ..PollStatus::default() };
+        failed
+    }
+
+    /// A poll failed. Gives how many have in a row, and whether this one says something new.
+    pub(super) fn fail(&self, code: &str, reason: &str) -> (u32, bool) {
+        let mut status = self.lock();
+        status.failures = status.failures.saturating_add(1);
+        let news = status.last_error.as_ref().is_none_or(|error| error.code != code);
+        status.last_error = Some(PollError { code: code.to_owned(), reason: reason.to_owned() });
+        (status.failures, news)
+    }
+
+    /// It does not poll at all. Says whether that is new.
+    pub(super) fn refuse(&self, code: &str, reason: &str) -> bool {
+        self.fail(code, reason).1
+    }
+
+    fn lock(&self) -> MutexGuard<'_, PollStatus> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_trouble_is_news_once() {
+        let state = PollState::default();
+        assert_eq!(state.fail("a", "x"), (1, true));
+        assert_eq!(state.fail("a", "y"), (2, false));
+        assert_eq!(state.fail("b", "x"), (3, true));
+        assert!(state.answer(5) && !state.answer(6));
+        assert_eq!(state.status(), PollStatus { answered_at_ms: Some(6), ..PollStatus::default() });
+        assert_eq!(state.fail("b", "x"), (1, true));
+    }
+}
