@@ -23,6 +23,7 @@ use crate::{
     egress::Egress,
     executor::{self, Executor, ExecutorKind, echo::Echo, openai::OpenAi, worker::Worker},
     ingress::{
+        activate,
         admission::BodyLimits,
         http::{self as ingress_http, Ingress},
         poll,
@@ -122,6 +123,7 @@ impl App {
         let (told, log, stop) = (Arc::clone(&verdicts), store.clone(), phase.token());
         tasks.spawn(async move { told.run(log, stop).await });
         let ingress = Ingress { routes, destinations, store: store.clone(), clock, body, verdicts };
+        tasks.spawn(activate::run(ingress.clone(), settings.activation.clone(), phase.token()));
         tasks.spawn(poll::run(ingress.clone(), settings.polling.clone(), phase.token()));
         let router = router(api, ingress, auth, &settings);
         let (stop, server) = (phase.token(), settings.server.clone());

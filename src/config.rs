@@ -15,6 +15,7 @@ use crate::{
     telemetry::TelemetrySettings,
 };
 
+pub mod activation;
 pub mod assets;
 pub mod auth;
 pub mod events;
@@ -22,6 +23,7 @@ pub mod located;
 pub mod polling;
 pub mod server;
 
+use activation::ActivationSettings;
 use assets::AssetSettings;
 use auth::AuthSettings;
 use events::EventSettings;
@@ -60,6 +62,8 @@ pub struct Settings {
     pub guests: EngineSettings,
     /// Runs.
     pub queue: QueueSettings,
+    /// Registering connectors at their platforms.
+    pub activation: ActivationSettings,
     /// Waits of connectors that poll.
     pub polling: PollSettings,
     /// Deliveries.
@@ -89,6 +93,7 @@ impl Default for Settings {
             events: EventSettings::default(),
             guests: EngineSettings::default(),
             queue: QueueSettings::default(),
+            activation: ActivationSettings::default(),
             polling: PollSettings::default(),
             delivery: DeliverySettings::default(),
             retention: RetentionSettings::default(),

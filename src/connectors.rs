@@ -26,8 +26,11 @@ pub mod wasm;
 
 use manifest::Manifest;
 use outbound::Outbound;
-use outgoing::{Attempt, Outgoing, Search};
+use outgoing::{Attempt, Failure, Outgoing, Search};
 use pulled::Pulled;
+
+/// How registering ended, and what is to be remembered of it.
+pub type Activated = (Result<(), Failure>, Vec<Effect>);
 
 /// Provides one connector kind. Shared by every connector of the kind and called concurrently.
 #[async_trait]
@@ -81,6 +84,21 @@ pub trait Plugin: Send + Sync {
     /// Asks the platform once, on a fresh instance, from where the cursor (JSON text) says.
     async fn poll(&self, _context: Arc<Context>, _cursor: Option<String>) -> Result<Pulled, Fault> {
         Err(Fault::Contract("it does not poll".to_owned()))
+    }
+
+    /// Whether connectors of the kind register themselves at their platform. What does not is never told to.
+    fn activates(&self) -> bool {
+        false
+    }
+
+    /// Makes the platform do as the settings say; `public_url` is the connector's route as platforms reach it.
+    async fn activate(&self, _context: Arc<Context>, _public_url: Option<String>) -> Result<Activated, Fault> {
+        Err(Fault::Contract("it does not register itself".to_owned()))
+    }
+
+    /// Withdraws a connector that is deleted.
+    async fn deactivate(&self, _context: Arc<Context>) -> Result<Result<(), Failure>, Fault> {
+        Err(Fault::Contract("it does not register itself".to_owned()))
     }
 }
 

@@ -5,6 +5,7 @@
 //! caller answered.
 
 pub mod accept;
+pub mod activate;
 pub mod admission;
 pub mod answer;
 pub mod counted;

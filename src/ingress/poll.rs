@@ -17,6 +17,7 @@ mod state;
 mod turn;
 
 pub use state::{PollError, PollState, PollStatus};
+pub(super) use turn::backoff;
 
 /// What tells bots apart: a hash of the secret that a connector must have.
 type Bot = [u8; 32];
@@ -104,7 +105,7 @@ fn bot(route: &Route) -> Option<Bot> {
 }
 
 /// Waits, or less where everything ends. Says whether to go on.
-async fn pause(wait: Duration, stop: &CancellationToken) -> bool {
+pub(super) async fn pause(wait: Duration, stop: &CancellationToken) -> bool {
     tokio::select! {
         () = tokio::time::sleep(wait) => true,
         () = stop.cancelled() => false,

@@ -29,6 +29,8 @@ pub struct Route {
     pub counts: Arc<ForKind>,
     /// How its poller fares, where it has one.
     pub poll: PollState,
+    /// How registering it at its platform fares, where its kind does that.
+    pub activation: PollState,
 }
 
 /// All connectors. Readers take one snapshot per request, so a change never reaches a request in flight.
@@ -62,6 +64,11 @@ impl Routes {
     /// Those whose kind polls.
     pub fn polling(&self) -> Vec<Arc<Route>> {
         self.table.load().values().filter(|route| route.plugin.polls()).cloned().collect()
+    }
+
+    /// Those whose kind registers them at a platform.
+    pub fn activating(&self) -> Vec<Arc<Route>> {
+        self.table.load().values().filter(|route| route.plugin.activates()).cloned().collect()
     }
 
     /// Resolves with the next change after this call.

@@ -166,6 +166,7 @@ impl Builder {
             }),
             plugin: Arc::clone(plugin),
             poll: PollState::default(),
+            activation: PollState::default(),
         }
     }
 }

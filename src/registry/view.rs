@@ -62,6 +62,10 @@ pub struct StatusView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     polling: Option<PollStatus>,
+    /// How registering it at its platform fares, where its kind does that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    activation: Option<PollStatus>,
 }
 
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
@@ -134,6 +138,7 @@ impl Connectors {
             (None, Source::Daemon) => definition.fields.clone(),
             (None, Source::File) => host_fields_only(&definition.fields),
         };
+        let route = self.routes().find(&definition.id);
         let status = StatusView {
             state: entry.state(),
             desired: DesiredView {
@@ -154,11 +159,8 @@ impl Connectors {
                     .collect(),
             }),
             paused: paused.get(&definition.id.to_string()).cloned(),
-            polling: self
-                .routes()
-                .find(&definition.id)
-                .filter(|route| route.plugin.polls())
-                .map(|route| route.poll.status()),
+            polling: route.as_ref().filter(|route| route.plugin.polls()).map(|route| route.poll.status()),
+            activation: route.as_ref().filter(|route| route.plugin.activates()).map(|route| route.activation.status()),
         };
         let id = &definition.id;
         ConnectorView {

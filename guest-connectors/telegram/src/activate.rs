@@ -20,9 +20,6 @@ use crate::{
 /// Under which key it is kept what the secret was when the webhook was set: Telegram does not show it.
 const SECRET_MARK: &str = "webhook_secret_mark";
 
-/// Under which key it is kept where the webhook led when it was set.
-const WEBHOOK_URL: &str = "webhook_url";
-
 /// What Telegram has on record.
 #[derive(Debug, Default, Deserialize)]
 struct WebhookInfo {
@@ -64,6 +61,10 @@ pub(crate) fn activate<C: Client>(
     if api.settings.ingress_mode == IngressMode::Polling {
         return if info.url.is_empty() { Ok(Done::Nothing { trouble: None }) } else { remove(api, info.url) };
     }
+    if public_url.is_none() && !info.url.is_empty() {
+        // Somebody sees to it by hand.
+        return Ok(Done::Nothing { trouble: info.last_error_message });
+    }
     let Some(url) = public_url else {
         let reason = "A webhook needs an address that Telegram can reach: give the daemon its public URL, or set ingress_mode \
                       to polling.";
@@ -77,15 +78,17 @@ pub(crate) fn activate<C: Client>(
     }
     set(api, url, secret_mark.is_some())?;
     memory.set(SECRET_MARK, mark);
-    memory.set(WEBHOOK_URL, url);
     Ok(Done::Set { before: Some(info.url).filter(|before| !before.is_empty() && before != url) })
 }
 
-/// Takes away the webhook that was set here. Another one is somebody else's.
-pub(crate) fn deactivate<C: Client>(api: &Api<'_, C>, memory: &dyn Memory) -> Result<(), Failure> {
-    let Some(own) = memory.get(WEBHOOK_URL) else { return Ok(()) };
+/// Takes away the connector's own webhook, by the path that the host has for it. Another one is somebody else's.
+pub(crate) fn deactivate<C: Client>(api: &Api<'_, C>, name: &str) -> Result<(), Failure> {
     let info: WebhookInfo = api.call("getWebhookInfo", &Params::default()).map_err(Trouble::harmless)?;
-    if info.url == own { remove(api, own).map(drop) } else { Ok(()) }
+    if info.url.ends_with(&format!("/v1/connectors/telegram/{name}")) {
+        remove(api, info.url).map(drop)
+    } else {
+        Ok(())
+    }
 }
 
 fn has_wishes(info: &WebhookInfo, max_connections: u32) -> bool {
@@ -219,15 +222,14 @@ mod tests {
 
     #[test]
     fn only_the_own_webhook_is_taken_away() {
-        let (notes, settings) = (Notes::default(), Settings::default());
+        let settings = Settings::default();
         let leave = |answers: Vec<Result<Response, Error>>| {
             let script = Script::new(answers);
-            deactivate(&Api { client: &script, settings: &settings }, &notes).unwrap();
+            deactivate(&Api { client: &script, settings: &settings }, "bot").unwrap();
             assert_eq!(script.left(), 0);
         };
-        leave(Vec::new());
-        run(json!({}), &notes, None, vec![ok(json!({"url": ""})), ok(json!(true))]).0.unwrap();
-        leave(vec![ok(json!({"url": "https://elsewhere.example"}))]);
+        leave(vec![ok(json!({"url": ""}))]);
+        leave(vec![ok(json!({"url": "https://host.example/v1/connectors/telegram/other"}))]);
         leave(vec![ok(right()), ok(json!(true))]);
     }
 

@@ -100,7 +100,7 @@ impl Activation for Telegram {
     }
 
     fn deactivate(context: Context<Settings>) -> Result<(), Failure> {
-        activate::deactivate(&api(&context), &Kept)
+        activate::deactivate(&api(&context), &context.name)
     }
 }
 

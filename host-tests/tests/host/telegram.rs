@@ -1,5 +1,6 @@
 //! Telegram's bots: the component in the real daemon, and a Bot API that is as strict as the real one.
 
+mod activation;
 mod deliver;
 mod ingress;
 mod judge;

@@ -16,7 +16,7 @@ mod delivery;
 mod polling;
 
 pub(super) use delivery::{attempt, checked_route, outgoing, search};
-pub(super) use polling::pulled;
+pub(super) use polling::{done, pulled};
 
 /// Events of one call.
 const EVENTS: usize = 64;

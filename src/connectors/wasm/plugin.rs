@@ -8,15 +8,15 @@ use wasmtime::component::{Component, InstancePre};
 
 use super::{
     WasmEngine,
-    bindings::exports::kheish::connector::{delivery, describe, ingress, polling, reconciliation},
+    bindings::exports::kheish::connector::{activation, delivery, describe, ingress, polling, reconciliation},
     call::{State, Way},
     convert,
     load::LoadError,
 };
 use crate::connectors::{
-    Answer, Context, Fault, Plugin, Request,
+    Activated, Answer, Context, Fault, Plugin, Request,
     manifest::Manifest,
-    outgoing::{Attempt, Outgoing, Search},
+    outgoing::{Attempt, Failure, Outgoing, Search},
     pulled::Pulled,
 };
 
@@ -29,6 +29,7 @@ pub struct WasmPlugin {
     delivery: Option<delivery::GuestIndices>,
     reconciliation: Option<reconciliation::GuestIndices>,
     polling: Option<polling::GuestIndices>,
+    activation: Option<activation::GuestIndices>,
     manifest: Manifest,
     digest: String,
 }
@@ -52,13 +53,29 @@ impl WasmPlugin {
         let reconciliation = reconciles.then(|| reconciliation::GuestIndices::new(&linked)).transpose();
         let reconciliation = reconciliation.map_err(broken)?;
         let polling = exports("polling").then(|| polling::GuestIndices::new(&linked)).transpose().map_err(broken)?;
+        let activation = exports("activation").then(|| activation::GuestIndices::new(&linked)).transpose();
+        let activation = activation.map_err(broken)?;
         let text = host.call(&linked, None, host.settings.describe_deadline_ms, async |store, instance| {
             describe.load(&mut *store, instance)?.call_manifest(&mut *store).await
         });
         let (text, _) = text.await.map_err(LoadError::Describe)?;
         let manifest = Manifest::parse(&text)?;
-        let host = Arc::clone(host);
-        Ok(Arc::new(Self { host, linked, describe, ingress, delivery, reconciliation, polling, manifest, digest }))
+        Ok(Arc::new(Self {
+            host: Arc::clone(host),
+            linked,
+            describe,
+            ingress,
+            delivery,
+            reconciliation,
+            polling,
+            activation,
+            manifest,
+            digest,
+        }))
+    }
+
+    fn activation(&self) -> Result<&activation::GuestIndices, Fault> {
+        self.activation.as_ref().ok_or_else(|| Fault::Contract("it does not export `activation`".to_owned()))
     }
 
     fn delivery(&self) -> Result<&delivery::GuestIndices, Fault> {
@@ -158,5 +175,30 @@ impl Plugin for WasmPlugin {
         });
         let (outcome, state) = called.await?;
         convert::pulled(&self.manifest.kind, outcome, state.effects.into_inner())
+    }
+
+    fn activates(&self) -> bool {
+        self.activation.is_some()
+    }
+
+    async fn activate(&self, context: Arc<Context>, public_url: Option<String>) -> Result<Activated, Fault> {
+        let activation = self.activation()?;
+        let _place = self.host.admit(&context, Way::Out).await?;
+        let deadline_ms = self.host.settings.delivery_deadline_ms;
+        let called = self.host.call(&self.linked, Some(Arc::clone(&context)), deadline_ms, async |store, instance| {
+            activation.load(&mut *store, instance)?.call_activate(&mut *store, public_url.as_deref()).await
+        });
+        let (outcome, state) = called.await?;
+        Ok((convert::done(outcome)?, state.effects.into_inner()))
+    }
+
+    async fn deactivate(&self, context: Arc<Context>) -> Result<Result<(), Failure>, Fault> {
+        let activation = self.activation()?;
+        let _place = self.host.admit(&context, Way::Out).await?;
+        let deadline_ms = self.host.settings.delivery_deadline_ms;
+        let called = self.host.call(&self.linked, Some(Arc::clone(&context)), deadline_ms, async |store, instance| {
+            activation.load(&mut *store, instance)?.call_deactivate(&mut *store).await
+        });
+        convert::done(called.await?.0)
     }
 }

@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
-/// How a poller fares. Shared by the poller and those who look.
+/// How a poller fares, or what registers a connector. Shared by the poller and those who look.
 #[derive(Debug, Default)]
 pub struct PollState(Mutex<PollStatus>);
 
@@ -15,7 +15,7 @@ pub struct PollStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub answered_at_ms: Option<i64>,
-    /// Polls that failed since then.
+    /// Calls that failed since then.
     pub failures: u32,
     /// Why the last of them failed.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -39,7 +39,7 @@ impl PollState {
     }
 
     /// The platform answered. Says whether it had not, before.
-    pub(super) fn answer(&self, now_ms: i64) -> bool {
+    pub(in crate::ingress) fn answer(&self, now_ms: i64) -> bool {
         let mut status = self.lock();
         let failed = status.failures > 0;
         *status = PollStatus { answered_at_ms: Some(now_ms), ..PollStatus::default() };
@@ -47,7 +47,7 @@ impl PollState {
     }
 
     /// A poll failed. Gives how many have in a row, and whether this one says something new.
-    pub(super) fn fail(&self, code: &str, reason: &str) -> (u32, bool) {
+    pub(in crate::ingress) fn fail(&self, code: &str, reason: &str) -> (u32, bool) {
         let mut status = self.lock();
         status.failures = status.failures.saturating_add(1);
         let news = status.last_error.as_ref().is_none_or(|error| error.code != code);

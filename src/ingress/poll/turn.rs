@@ -72,12 +72,13 @@ fn failed(route: &Route, settings: &PollSettings, code: &str, reason: &str) -> D
     if news {
         tracing::warn!(connector = %id, code, reason, "{id} cannot poll: {reason}");
     }
-    Duration::from_millis(backoff(settings, failures))
+    Duration::from_millis(backoff((settings.retry_ms, settings.max_retry_ms), failures))
 }
 
-fn backoff(settings: &PollSettings, failures: u32) -> u64 {
+/// The wait after so many failures in a row, in milliseconds: from the first to the longest, twice as long each time.
+pub(in crate::ingress) fn backoff((first, longest): (u64, u64), failures: u32) -> u64 {
     let doubled = 1_u64.checked_shl(failures.saturating_sub(1).min(63)).unwrap_or(u64::MAX);
-    settings.retry_ms.max(1).saturating_mul(doubled).min(settings.max_retry_ms)
+    first.max(1).saturating_mul(doubled).min(longest)
 }
 
 fn code(fault: &Fault) -> &'static str {
@@ -95,8 +96,7 @@ mod tests {
 
     #[test]
     fn waits_double_up_to_the_longest() {
-        let settings = PollSettings::default();
-        let waits: Vec<u64> = [1, 2, 3, 7, 64, u32::MAX].map(|failures| backoff(&settings, failures)).into();
+        let waits: Vec<u64> = [1, 2, 3, 7, 64, u32::MAX].map(|failures| backoff((1_000, 60_000), failures)).into();
         assert_eq!(waits, [1_000, 2_000, 4_000, 60_000, 60_000, 60_000]);
     }
 }

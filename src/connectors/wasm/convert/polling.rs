@@ -1,8 +1,9 @@
-//! What a guest may say that its platform had.
+//! What a guest may say that its platform had, and how registering there ended.
 
 use super::{EVENTS, breach, delivery::failure, event};
 use crate::connectors::{
     Effect, Fault,
+    outgoing::Failure,
     pulled::{Pull, Pulled},
     wasm::bindings::{exports::kheish::connector::polling as guest, kheish::connector::types as wit},
 };
@@ -34,4 +35,12 @@ pub(in crate::connectors::wasm) fn pulled(
     let events = batch.events.into_iter().map(|one| event(kind, one)).collect::<Result<_, _>>()?;
     let again_ms = batch.next_poll_after_ms.min(MAX_WAIT_MS);
     Ok(Pulled { outcome: Ok(Pull { events, cursor: batch.cursor, again_ms }), effects })
+}
+
+/// How a call ended that brings nothing back.
+pub(in crate::connectors::wasm) fn done(outcome: Result<(), wit::Failure>) -> Result<Result<(), Failure>, Fault> {
+    match outcome {
+        Ok(()) => Ok(Ok(())),
+        Err(failed) => Ok(Err(failure(failed)?)),
+    }
 }
