@@ -103,6 +103,8 @@ pub struct WasmEngine {
     engine: Engine,
     linker: Linker<State>,
     outside: Arc<Outside>,
+    /// The same for polls, which wait for the platform as long as they may.
+    outside_of_polls: Arc<Outside>,
     settings: EngineSettings,
     allocation: Allocation,
     cache: CompiledCode,
@@ -126,6 +128,10 @@ impl WasmEngine {
             deliveries: Semaphore::new(settings.concurrent_deliveries.max(1)),
             polls: Semaphore::new(settings.concurrent_polls.max(1)),
             loads: Semaphore::new(settings.concurrent_loads.max(1)),
+            outside_of_polls: Arc::new(Outside {
+                egress: Arc::clone(&egress),
+                settings: RequestSettings { timeout_ms: settings.poll_deadline_ms, ..settings.requests.clone() },
+            }),
             outside: Arc::new(Outside { egress, settings: settings.requests.clone() }),
             engine,
             linker,

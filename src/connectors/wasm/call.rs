@@ -133,6 +133,19 @@ impl WasmEngine {
         self.run(plugin, state, deadline_ms, work).await
     }
 
+    /// The same for a poll: its requests may take as long as it may.
+    pub(super) async fn call_poll<T>(
+        &self,
+        plugin: &InstancePre<State>,
+        context: Arc<Context>,
+        work: impl AsyncFnOnce(&mut Store<State>, &Instance) -> wasmtime::Result<T>,
+    ) -> (Result<T, Fault>, State) {
+        let deadline_ms = self.settings.poll_deadline_ms;
+        let network = Network::new(Arc::clone(&self.outside_of_polls), Duration::from_millis(deadline_ms));
+        let state = State::new(Some(context), Some(network), &self.settings);
+        self.run(plugin, state, deadline_ms, work).await
+    }
+
     async fn run<T>(
         &self,
         plugin: &InstancePre<State>,

@@ -169,12 +169,11 @@ impl Plugin for WasmPlugin {
             self.polling.as_ref().ok_or_else(|| Fault::Contract("it does not export `polling`".to_owned()))?;
         // Others wait for as long as it takes: a poll has nobody waiting behind it.
         let _place = self.host.polls.acquire().await.map_err(|_| Fault::Overloaded)?;
-        let deadline_ms = self.host.settings.poll_deadline_ms;
-        let called = self.host.call(&self.linked, Some(context), deadline_ms, async |store, instance| {
+        let called = self.host.call_poll(&self.linked, context, async |store, instance| {
             polling.load(&mut *store, instance)?.call_poll(&mut *store, cursor.as_ref()).await
         });
-        let (outcome, state) = called.await?;
-        convert::pulled(&self.manifest.kind, outcome, state.effects.into_inner())
+        let (outcome, state) = called.await;
+        convert::pulled(&self.manifest.kind, outcome?, state.effects.into_inner())
     }
 
     fn activates(&self) -> bool {
@@ -185,20 +184,20 @@ impl Plugin for WasmPlugin {
         let activation = self.activation()?;
         let _place = self.host.admit(&context, Way::Out).await?;
         let deadline_ms = self.host.settings.delivery_deadline_ms;
-        let called = self.host.call(&self.linked, Some(Arc::clone(&context)), deadline_ms, async |store, instance| {
+        let called = self.host.call_out(&self.linked, Arc::clone(&context), deadline_ms, async |store, instance| {
             activation.load(&mut *store, instance)?.call_activate(&mut *store, public_url.as_deref()).await
         });
-        let (outcome, state) = called.await?;
-        Ok((convert::done(outcome)?, state.effects.into_inner()))
+        let (outcome, state) = called.await;
+        Ok((convert::done(outcome?)?, state.effects.into_inner()))
     }
 
     async fn deactivate(&self, context: Arc<Context>) -> Result<Result<(), Failure>, Fault> {
         let activation = self.activation()?;
         let _place = self.host.admit(&context, Way::Out).await?;
         let deadline_ms = self.host.settings.delivery_deadline_ms;
-        let called = self.host.call(&self.linked, Some(Arc::clone(&context)), deadline_ms, async |store, instance| {
+        let called = self.host.call_out(&self.linked, Arc::clone(&context), deadline_ms, async |store, instance| {
             activation.load(&mut *store, instance)?.call_deactivate(&mut *store).await
         });
-        convert::done(called.await?.0)
+        convert::done(called.await.0?)
     }
 }
