@@ -92,7 +92,7 @@ impl BotApi {
         self.state().revoked = false;
     }
 
-    /// So many messages in a row may go to one chat; then one each second.
+    /// So many messages in a row may go to one chat; then one each second. With `u32::MAX` there are no rates at all.
     pub fn burst(&self, messages: u32) {
         self.state().rates.set_burst(messages);
     }

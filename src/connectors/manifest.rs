@@ -109,6 +109,9 @@ pub struct IngressSpec {
     /// Accepted events per second and connector, when the operator sets none.
     #[serde(default = "default_rate")]
     pub events_per_second: u32,
+    /// Settings that, with one of these values, close the route: nobody needs to be authenticated where nobody is let in.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub closed_by: BTreeMap<String, Value>,
     /// A body as callers of the kind send it, for test events: `{id}` and `{text}` in its texts are filled in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sample: Option<Value>,
@@ -119,7 +122,20 @@ pub struct IngressSpec {
 
 impl Default for IngressSpec {
     fn default() -> Self {
-        Self { methods: post_only(), events_per_second: default_rate(), sample: None, open_sample: None }
+        Self {
+            methods: post_only(),
+            events_per_second: default_rate(),
+            closed_by: BTreeMap::new(),
+            sample: None,
+            open_sample: None,
+        }
+    }
+}
+
+impl IngressSpec {
+    /// Whether a connector with these settings lets nobody in.
+    pub fn is_closed(&self, settings: &Value) -> bool {
+        self.closed_by.iter().any(|(name, value)| settings.get(name) == Some(value))
     }
 }
 

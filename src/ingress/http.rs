@@ -168,6 +168,10 @@ async fn admit(ingress: &Ingress, route: &Route, uri: &Uri, request: HttpRequest
     let target = uri.path_and_query().map_or("/", |target| target.as_str());
     let (parts, body) = request.into_parts();
     check_method(route, &parts.method)?;
+    if route.closed {
+        let detail = format!("connector `{}` fetches its events: nothing is taken here", route.rules.connector);
+        return Err(Problem::conflict(DOMAIN, "ingress_closed", detail));
+    }
     let now_ms = ingress.clock.now_ms();
     let head = route.verifier.check_head(parts.method.as_str(), target, &parts.headers, now_ms).map_err(denied)?;
     let bytes = read(ingress, &parts.headers, body).await?;

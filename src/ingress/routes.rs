@@ -21,6 +21,8 @@ pub struct Route {
     pub context: Arc<Context>,
     /// Authenticates callers.
     pub verifier: Verifier,
+    /// Whether it lets nobody in.
+    pub closed: bool,
     /// What the host adds to its events.
     pub rules: Rules,
     /// Accepted events per second.

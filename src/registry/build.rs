@@ -59,7 +59,7 @@ impl Builder {
         }
         let outbound = self.outbound(manifest, &parts, &mut broken);
         broken.extend(parts.host.check_sending(&definition.id.kind, plugin.delivers()));
-        broken.extend(resolve::check_door(manifest, &parts.host, &secrets));
+        broken.extend(resolve::check_door(manifest, &parts, &secrets));
         let configured: Vec<String> = secrets.keys().cloned().collect();
         match plugin.check_settings(&parts.settings, &configured).await {
             Ok(own) => broken.extend(own.into_iter().map(Broken::whole)),
@@ -139,6 +139,7 @@ impl Builder {
         };
         let counts = shared.metrics.for_kind(&id.kind);
         Route {
+            closed: manifest.ingress.is_closed(&settings),
             verifier: Verifier::new(manifest, &settings, &secrets),
             rules: Rules {
                 connector: id.clone(),

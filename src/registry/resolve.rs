@@ -52,9 +52,9 @@ pub(super) fn sort(fields: &Map<String, Value>, manifest: &Manifest) -> (Parts, 
 }
 
 /// Refuses a connector whose callers nobody checks, unless it is open on purpose.
-pub(super) fn check_door(manifest: &Manifest, host: &HostFields, secrets: &SecretSet) -> Option<Broken> {
+pub(super) fn check_door(manifest: &Manifest, parts: &Parts, secrets: &SecretSet) -> Option<Broken> {
     let authenticated = manifest.verification.iter().any(|recipe| secrets.contains_key(recipe.slot()));
-    if authenticated || host.allow_unauthenticated_ingress {
+    if authenticated || parts.host.allow_unauthenticated_ingress || manifest.ingress.is_closed(&parts.settings) {
         return None;
     }
     let slots: Vec<String> = manifest.verification.iter().map(|recipe| format!("`{}`", recipe.slot())).collect();

@@ -107,8 +107,13 @@ impl Manifest {
     /// The methods that the route answers, and how many events it takes in a second where the operator says nothing.
     #[must_use]
     pub fn ingress(mut self, methods: &[&'static str], events_per_second: u32) -> Self {
-        self.ingress =
-            Some(IngressSpec { methods: methods.to_vec(), events_per_second, sample: None, open_sample: None });
+        self.ingress = Some(IngressSpec {
+            methods: methods.to_vec(),
+            events_per_second,
+            closed_by: BTreeMap::new(),
+            sample: None,
+            open_sample: None,
+        });
         self
     }
 
@@ -130,6 +135,16 @@ impl Manifest {
     #[must_use]
     pub fn unknown_deliveries(mut self, policy: UnknownPolicy) -> Self {
         self.delivery.unknown = Some(policy);
+        self
+    }
+
+    /// With this value of this setting the route takes nothing: 409, and nobody needs to be authenticated. Comes after
+    /// [`Self::ingress`].
+    #[must_use]
+    pub fn closed_by(mut self, setting: &'static str, value: impl Into<Value>) -> Self {
+        if let Some(ingress) = &mut self.ingress {
+            ingress.closed_by.insert(setting, value.into());
+        }
         self
     }
 
@@ -170,6 +185,8 @@ struct SecretSlot {
 struct IngressSpec {
     methods: Vec<&'static str>,
     events_per_second: u32,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    closed_by: BTreeMap<&'static str, Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sample: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -32,6 +32,7 @@ pub(crate) fn manifest() -> Manifest {
             header: "x-telegram-bot-api-secret-token",
         })
         .ingress(&["POST"], 100)
+        .closed_by("ingress_mode", "polling")
         .part_limit(TEXT_UNITS, LengthUnit::Utf16)
         .sample(sample())
 }

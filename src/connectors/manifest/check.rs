@@ -164,7 +164,7 @@ mod tests {
             ],
             "ingress": {
                 "methods": ["POST", "PUT"], "events_per_second": 5,
-                "sample": { "text": "{text}" }, "open_sample": { "text": "{text}" },
+                "closed_by": { "age": 0 }, "sample": { "text": "{text}" }, "open_sample": { "text": "{text}" },
             },
             "delivery": { "limit": 2000, "unit": "utf16", "whole": false, "unknown": "hold" },
         });

@@ -101,6 +101,27 @@ async fn no_text_is_too_strange_to_go_out() {
 }
 
 #[tokio::test]
+async fn five_hundred_conversations_at_a_time_are_not_mixed() {
+    let api = double().await;
+    api.burst(u32::MAX);
+    let lines = "allow_private_network = true\ningress_events_per_second = 100000";
+    let host = builder(&api.url(), lines).settings(QUICK).executor("echo").start().await;
+    let sender = webhook(&host);
+    for (round, word) in ["one", "two", "three"].iter().enumerate() {
+        for chat in 1..=500 {
+            api.chat(Chat::private(chat));
+            let message = api.written(chat, json!({ "text": format!("{chat} {word}") }));
+            let update = 1_000 * i64::try_from(round).unwrap() + chat;
+            sender.post(&json!({ "update_id": update, "message": message })).await.expect(200);
+        }
+    }
+    for chat in 1..=500 {
+        api.when_sent(chat, 3).await;
+        assert_eq!(api.texts(chat), ["one", "two", "three"].map(|word| format!("{chat} {word}")));
+    }
+}
+
+#[tokio::test]
 async fn marks_that_are_refused_are_left_out() {
     let api = double().await;
     let host = host(&api, "").await;

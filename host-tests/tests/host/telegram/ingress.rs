@@ -167,8 +167,10 @@ async fn every_kind_of_file_is_named_and_waits_at_telegram() {
 
 #[tokio::test]
 async fn a_connector_that_polls_takes_no_webhook() {
-    let host = host("ingress_mode = \"polling\"").await;
-    host.refuses(409, "polling_mode", webhook(&host).post(&update(1, &json!({ "text": "a" })))).await;
+    let secret = format!("secret_token = \"{SECRET}\"\n");
+    let open = super::bot(NOWHERE, "ingress_mode = \"polling\"").replace(&secret, "");
+    let host = builder(NOWHERE, "").connectors(open).start().await;
+    host.refuses(409, "ingress_closed", webhook(&host).post(&update(1, &json!({ "text": "a" })))).await;
 }
 
 #[tokio::test]
