@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the guests into WebAssembly components.
 #
-#   build.sh [OUT_DIR]                 OUT_DIR/{plugins/{http,telegram},fixtures/{courier,finder,misbehaving,outbox},examples/github}.wasm
+#   build.sh [OUT_DIR]                 OUT_DIR/{plugins/{http,slack,telegram},fixtures/{courier,finder,misbehaving,outbox},examples/github}.wasm
 #                                      (OUT_DIR: $CARGO_TARGET_DIR/guests, or target/guests of this repository)
 #   build.sh --crate DIR OUT.wasm      one connector crate of your own
 #
@@ -173,6 +173,7 @@ build_all() {
     prepare
     rm -rf "$cache/building"
     compile http "$cache/building/plugins/http.wasm" --locked
+    compile slack "$cache/building/plugins/slack.wasm" --locked
     compile telegram "$cache/building/plugins/telegram.wasm" --locked
     compile fixtures/courier "$cache/building/fixtures/courier.wasm" --locked
     compile fixtures/misbehaving "$cache/building/fixtures/misbehaving.wasm" --locked

@@ -1,0 +1,138 @@
+//! The connector's own settings. The host keeps name, session, rate and reply target settings to itself.
+
+use serde::Deserialize;
+
+use crate::{manifest::BOT_TOKEN, route::is_id};
+
+/// The settings, with the defaults of the schema.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default)]
+pub struct Settings {
+    /// Where the Web API is, without a slash at its end once [`Self::api`] gave it out.
+    api_base_url: String,
+    /// Apps that are listened to; all when empty, as with the lists below.
+    pub(crate) allowed_api_app_ids: Vec<String>,
+    /// Organisations.
+    pub(crate) allowed_enterprise_ids: Vec<String>,
+    /// Workspaces.
+    pub(crate) allowed_team_ids: Vec<String>,
+    /// Channels.
+    pub(crate) allowed_channel_ids: Vec<String>,
+    /// Binding keys of every event.
+    pub(crate) additional_binding_keys: Vec<String>,
+    /// Edits are events.
+    pub(crate) edits: bool,
+    /// Deletions are events.
+    pub(crate) deletions: bool,
+    /// How answers are written.
+    pub(crate) text_format: TextFormat,
+    /// Links get previews.
+    pub(crate) unfurl: bool,
+    /// Who sees answers to commands.
+    pub(crate) command_answers: CommandAnswers,
+}
+
+/// How answers are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum TextFormat {
+    /// Markdown becomes mrkdwn.
+    #[default]
+    Markdown,
+    /// Letter by letter.
+    Plain,
+}
+
+/// Who sees answers to commands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum CommandAnswers {
+    /// Who asked.
+    #[default]
+    Ephemeral,
+    /// Everybody in the channel.
+    InChannel,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            api_base_url: "https://slack.com/api".to_owned(),
+            allowed_api_app_ids: Vec::new(),
+            allowed_enterprise_ids: Vec::new(),
+            allowed_team_ids: Vec::new(),
+            allowed_channel_ids: Vec::new(),
+            additional_binding_keys: Vec::new(),
+            edits: true,
+            deletions: true,
+            text_format: TextFormat::default(),
+            unfurl: false,
+            command_answers: CommandAnswers::default(),
+        }
+    }
+}
+
+impl Settings {
+    /// The address of a method of the Web API.
+    pub(crate) fn api(&self, method: &str) -> String {
+        format!("{}/{method}", self.api_base_url.trim_end_matches('/'))
+    }
+
+    /// One sentence for each rule that is broken.
+    pub(crate) fn check(&self, configured: &[String]) -> Vec<String> {
+        let mut broken = Vec::new();
+        if !configured.iter().any(|slot| slot == BOT_TOKEN) {
+            broken.push(format!("the secret {BOT_TOKEN} is missing: without it nothing can be answered."));
+        }
+        let lists = [
+            ("allowed_api_app_ids", &self.allowed_api_app_ids),
+            ("allowed_enterprise_ids", &self.allowed_enterprise_ids),
+            ("allowed_team_ids", &self.allowed_team_ids),
+            ("allowed_channel_ids", &self.allowed_channel_ids),
+        ];
+        for (name, list) in lists {
+            if let Some(odd) = list.iter().find(|id| !is_id(id)) {
+                broken.push(format!("{name} has `{odd}`: expected ids of capitals and digits, such as `C024BE91L`."));
+            }
+        }
+        if self.additional_binding_keys.iter().any(|key| key.trim().is_empty()) {
+            broken.push("one of additional_binding_keys is blank: leave it out.".to_owned());
+        }
+        broken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn broken(settings: Value, configured: &[&str]) -> Vec<String> {
+        let configured: Vec<_> = configured.iter().map(|slot| (*slot).to_owned()).collect();
+        serde_json::from_value::<Settings>(settings).unwrap().check(&configured)
+    }
+
+    #[test]
+    fn the_defaults_need_a_token_and_nothing_else() {
+        assert!(broken(json!({}), &["bot_token", "signing_secret"]).is_empty());
+        assert!(broken(json!({}), &["signing_secret"])[0].contains("bot_token"));
+    }
+
+    #[test]
+    fn names_in_place_of_ids_are_refused() {
+        let settings = json!({"allowed_channel_ids": ["#general"], "allowed_team_ids": [" T1"],
+            "additional_binding_keys": [" "]});
+        assert_eq!(broken(settings, &["bot_token"]).len(), 3);
+        assert!(broken(json!({"allowed_channel_ids": ["C024BE91L", "D1"]}), &["bot_token"]).is_empty());
+    }
+
+    #[test]
+    fn methods_stand_below_the_base() {
+        let at =
+            |base: &str| serde_json::from_value::<Settings>(json!({"api_base_url": base})).unwrap().api("auth.test");
+        assert_eq!(at("https://slack.com/api"), "https://slack.com/api/auth.test");
+        assert_eq!(at("http://127.0.0.1:9/"), "http://127.0.0.1:9/auth.test");
+        assert_eq!(Settings::default().api("auth.test"), "https://slack.com/api/auth.test");
+    }
+}
