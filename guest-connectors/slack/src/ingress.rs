@@ -13,6 +13,8 @@ mod form;
 mod interaction;
 mod message;
 
+pub(crate) use content::Locator;
+
 /// The events of one request, or what Slack is told in place of them.
 pub(crate) fn handle(context: &Context<Settings>, request: &HttpRequest, key: &dyn Keyed) -> Result<Answer, Refusal> {
     if !is_form(request) {

@@ -3,18 +3,31 @@
 //! The host has verified the signature by the recipe of `manifest`. What Slack sends comes in three forms (`ingress`): events,
 //! slash commands and interactivity payloads. Each is checked against the operator's allow-lists (`access`), finds its
 //! conversation (`conversation`), and becomes one event with the way back to where it came from (`route`).
+//!
+//! On the way out (`deliver`) texts become Slack's markup (`mrkdwn`) and are posted, files go up in steps, and what nobody knows
+//! of is looked for. `api` says what Slack's errors mean.
 
-use kheish_guest::{Answer, Connector, Context, HttpRequest, Ingress, Manifest, Refusal, export_ingress};
+use kheish_guest::{
+    Answer, Attachments, Connector, Context, Delivery, Failure, HttpRequest, Ingress, Manifest, Outgoing, Receipt,
+    Refusal, RemoteFile, export_attachments, export_delivery, export_ingress, http,
+};
 
 mod access;
+mod api;
+mod attachments;
 mod conversation;
+mod deliver;
 mod digest;
 mod ingress;
 mod manifest;
+mod mrkdwn;
 mod route;
 mod seal;
 mod settings;
+mod state;
 
+use deliver::World;
+use route::Route;
 use settings::Settings;
 
 /// The connector.
@@ -28,8 +41,8 @@ impl Connector for Slack {
         manifest::manifest()
     }
 
-    fn check_settings(settings: &Settings, configured: &[String]) -> Vec<String> {
-        settings.check(configured)
+    fn check_settings(settings: &Settings, _configured: &[String]) -> Vec<String> {
+        settings.check()
     }
 }
 
@@ -42,4 +55,28 @@ impl Ingress for Slack {
     }
 }
 
+impl Delivery for Slack {
+    type Route = Route;
+
+    fn check_route(context: Context<Settings>, route: Route) -> Result<Route, String> {
+        route.check(&context.settings)
+    }
+
+    fn deliver(context: Context<Settings>, outgoing: Outgoing<Route>) -> Result<Receipt, Failure> {
+        deliver::deliver(&world(&context.settings), &outgoing)
+    }
+}
+
+impl Attachments for Slack {
+    fn download(context: Context<Settings>, file: RemoteFile) -> Result<String, Failure> {
+        attachments::download(&context.settings, &http::Host, &file)
+    }
+}
+
+fn world(settings: &Settings) -> World<'_> {
+    World { settings, client: &http::Host, state: &state::Kept, key: &seal::SigningSecret }
+}
+
 export_ingress!(Slack);
+export_delivery!(Slack);
+export_attachments!(Slack);

@@ -8,6 +8,9 @@ use crate::seal::SIGNING_SECRET;
 /// The slot of the token that speaks for the app.
 pub(crate) const BOT_TOKEN: &str = "bot_token";
 
+/// The list of workspaces with tokens of their own.
+pub(crate) const TEAM_BOT_TOKENS: &str = "team_bot_tokens";
+
 /// The most of one text. Slack makes several messages, with one name between them, of more than 4,000 characters; escaping makes
 /// texts longer, so there is room for it.
 const TEXT_LIMIT: usize = 3_000;
@@ -83,7 +86,7 @@ fn settings() -> Value {
             ),
             "allowed_file_hosts": {
                 "title": "Hosts of files",
-                "description": "The only hosts that files are fetched from, with the bot token; Slack's own when empty.",
+                "description": "The only hosts that files are fetched from, with the bot token; Slack's own when absent.",
                 "type": "array",
                 "items": {"type": "string", "pattern": "^[a-z0-9.-]+$", "maxLength": 253},
                 "minItems": 1,
@@ -97,38 +100,34 @@ fn settings() -> Value {
                 "maxItems": 16,
                 "default": []
             },
-            "edits": {
-                "title": "Edits",
-                "description": "Whether an edited message is an event of its own.",
-                "type": "boolean",
-                "default": true
-            },
-            "deletions": {
-                "title": "Deletions",
-                "description": "Whether a deleted message is an event of its own. It is not answered in Slack.",
-                "type": "boolean",
-                "default": true
-            },
-            "text_format": {
-                "title": "Form of answers",
-                "description": "markdown: what agents write becomes Slack's mrkdwn. plain: shown letter by letter. Either way no answer can ping or forge a link.",
-                "enum": ["markdown", "plain"],
-                "default": "markdown"
-            },
-            "unfurl": {
-                "title": "Previews",
-                "description": "Whether Slack shows previews of links in answers.",
-                "type": "boolean",
-                "default": false
-            },
-            "command_answers": {
-                "title": "Answers to commands",
-                "description": "Who sees answers to slash commands: who asked (ephemeral), or everybody in the channel.",
-                "enum": ["ephemeral", "in_channel"],
-                "default": "ephemeral"
-            }
+            "edits": switch("Edits", "Whether an edited message is an event of its own.", true),
+            "deletions": switch(
+                "Deletions",
+                "Whether a deleted message is an event of its own. It is not answered in Slack.",
+                true
+            ),
+            "text_format": choice(
+                "Form of answers",
+                "markdown: what agents write becomes Slack's mrkdwn. plain: shown letter by letter. Neither pings anybody.",
+                ["markdown", "plain"]
+            ),
+            "unfurl": switch("Previews", "Whether Slack shows previews of links in answers.", false),
+            "command_answers": choice(
+                "Answers to commands",
+                "Who sees answers to slash commands: who asked (ephemeral), or everybody in the channel.",
+                ["ephemeral", "in_channel"]
+            )
         }
     })
+}
+
+fn switch(title: &str, description: &str, default: bool) -> Value {
+    json!({"title": title, "description": description, "type": "boolean", "default": default})
+}
+
+/// The first of the values is the default.
+fn choice(title: &str, description: &str, values: [&str; 2]) -> Value {
+    json!({"title": title, "description": description, "enum": values, "default": values[0]})
 }
 
 fn ids(title: &str, description: &str) -> Value {

@@ -10,7 +10,7 @@ const MAX_ID: usize = 64;
 /// A channel, or a thread in it. An answer to a command goes to who asked.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Route {
+pub struct Route {
     /// The organisation, on Enterprise Grid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) enterprise_id: Option<String>,

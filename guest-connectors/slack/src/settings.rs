@@ -2,7 +2,10 @@
 
 use serde::Deserialize;
 
-use crate::{manifest::BOT_TOKEN, route::is_id};
+use crate::{
+    manifest::{BOT_TOKEN, TEAM_BOT_TOKENS},
+    route::is_id,
+};
 
 /// The settings, with the defaults of the schema.
 #[derive(Clone, Debug, Deserialize)]
@@ -10,6 +13,8 @@ use crate::{manifest::BOT_TOKEN, route::is_id};
 pub struct Settings {
     /// Where the Web API is, without a slash at its end once [`Self::api`] gave it out.
     api_base_url: String,
+    /// Workspaces that have a token of their own.
+    team_bot_tokens: Vec<TeamToken>,
     /// Apps that are listened to; all when empty, as with the lists below.
     pub(crate) allowed_api_app_ids: Vec<String>,
     /// Organisations.
@@ -30,6 +35,12 @@ pub struct Settings {
     pub(crate) unfurl: bool,
     /// Who sees answers to commands.
     pub(crate) command_answers: CommandAnswers,
+}
+
+/// A workspace with a token of its own; the token itself stays with the host.
+#[derive(Clone, Debug, Deserialize)]
+struct TeamToken {
+    team_id: String,
 }
 
 /// How answers are written.
@@ -58,6 +69,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             api_base_url: "https://slack.com/api".to_owned(),
+            team_bot_tokens: Vec::new(),
             allowed_api_app_ids: Vec::new(),
             allowed_enterprise_ids: Vec::new(),
             allowed_team_ids: Vec::new(),
@@ -78,12 +90,17 @@ impl Settings {
         format!("{}/{method}", self.api_base_url.trim_end_matches('/'))
     }
 
-    /// One sentence for each rule that is broken.
-    pub(crate) fn check(&self, configured: &[String]) -> Vec<String> {
-        let mut broken = Vec::new();
-        if !configured.iter().any(|slot| slot == BOT_TOKEN) {
-            broken.push(format!("the secret {BOT_TOKEN} is missing: without it nothing can be answered."));
+    /// The slot of the token that speaks in a workspace.
+    pub(crate) fn slot(&self, team: Option<&str>) -> String {
+        match self.team_bot_tokens.iter().find(|token| Some(token.team_id.as_str()) == team) {
+            Some(token) => format!("{TEAM_BOT_TOKENS}.{}.{BOT_TOKEN}", token.team_id),
+            None => BOT_TOKEN.to_owned(),
         }
+    }
+
+    /// One sentence for each rule that is broken.
+    pub(crate) fn check(&self) -> Vec<String> {
+        let mut broken = Vec::new();
         let lists = [
             ("allowed_api_app_ids", &self.allowed_api_app_ids),
             ("allowed_enterprise_ids", &self.allowed_enterprise_ids),
@@ -108,23 +125,24 @@ mod tests {
 
     use super::*;
 
-    fn broken(settings: Value, configured: &[&str]) -> Vec<String> {
-        let configured: Vec<_> = configured.iter().map(|slot| (*slot).to_owned()).collect();
-        serde_json::from_value::<Settings>(settings).unwrap().check(&configured)
+    fn broken(settings: Value) -> Vec<String> {
+        serde_json::from_value::<Settings>(settings).unwrap().check()
     }
 
     #[test]
-    fn the_defaults_need_a_token_and_nothing_else() {
-        assert!(broken(json!({}), &["bot_token", "signing_secret"]).is_empty());
-        assert!(broken(json!({}), &["signing_secret"])[0].contains("bot_token"));
+    fn a_workspace_with_a_token_speaks_with_it() {
+        let settings = json!({"team_bot_tokens": [{"team_id": "T1"}, {"team_id": "T2"}]});
+        let settings: Settings = serde_json::from_value(settings).unwrap();
+        assert_eq!(settings.slot(Some("T2")), "team_bot_tokens.T2.bot_token");
+        assert_eq!([settings.slot(Some("T3")), settings.slot(None)], ["bot_token", "bot_token"]);
     }
 
     #[test]
     fn names_in_place_of_ids_are_refused() {
         let settings = json!({"allowed_channel_ids": ["#general"], "allowed_team_ids": [" T1"],
             "additional_binding_keys": [" "]});
-        assert_eq!(broken(settings, &["bot_token"]).len(), 3);
-        assert!(broken(json!({"allowed_channel_ids": ["C024BE91L", "D1"]}), &["bot_token"]).is_empty());
+        assert_eq!(broken(settings).len(), 3);
+        assert!(broken(json!({"allowed_channel_ids": ["C024BE91L", "D1"]})).is_empty());
     }
 
     #[test]
