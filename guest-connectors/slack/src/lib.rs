@@ -8,8 +8,9 @@
 //! of is looked for. `api` says what Slack's errors mean.
 
 use kheish_guest::{
-    Answer, Attachments, Connector, Context, Delivery, Failure, HttpRequest, Ingress, Manifest, Outgoing, Receipt,
-    Refusal, RemoteFile, export_attachments, export_delivery, export_ingress, http,
+    Answer, Attachments, Connector, Context, Delivery, Failure, Finding, HttpRequest, Ingress, Manifest, Outgoing,
+    Receipt, Reconciliation, Refusal, RemoteFile, export_attachments, export_delivery, export_ingress,
+    export_reconciliation, http,
 };
 
 mod access;
@@ -67,6 +68,12 @@ impl Delivery for Slack {
     }
 }
 
+impl Reconciliation for Slack {
+    fn find(context: Context<Settings>, outgoing: Outgoing<Route>) -> Result<Finding, Failure> {
+        deliver::find(&world(&context.settings), &outgoing)
+    }
+}
+
 impl Attachments for Slack {
     fn download(context: Context<Settings>, file: RemoteFile) -> Result<String, Failure> {
         attachments::download(&context.settings, &http::Host, &file)
@@ -79,4 +86,5 @@ fn world(settings: &Settings) -> World<'_> {
 
 export_ingress!(Slack);
 export_delivery!(Slack);
+export_reconciliation!(Slack);
 export_attachments!(Slack);

@@ -3,11 +3,11 @@
 use std::{cell::RefCell, collections::BTreeMap};
 
 use kheish_guest::{
-    Artifact, FailureKind,
+    Artifact, FailureKind, Finding,
     http::{Body, Error, ErrorKind, Response, Script},
 };
 
-use super::{find::Found, *};
+use super::*;
 use crate::seal::tests::Key;
 
 const KEY: Key = Key("secret");
@@ -58,7 +58,7 @@ fn outgoing(route: Value, part: Part) -> Outgoing<Route> {
         part_count: 1,
         sent: Vec::new(),
         idempotency_key: "kheish:delivery_1".to_owned(),
-        metadata: "{}".to_owned(),
+        metadata: r#"{"attempt_started_at_ms":1645557742000}"#.to_owned(),
     }
 }
 
@@ -100,12 +100,12 @@ impl Slack {
         deliver(&self.world(), outgoing)
     }
 
-    fn find(&self, outgoing: &Outgoing<Route>) -> Result<Found, Failure> {
+    fn find(&self, outgoing: &Outgoing<Route>) -> Result<Finding, Failure> {
         find(&self.world(), outgoing)
     }
 
     /// What looking comes to, where nothing stands in its way.
-    fn found(&self, outgoing: &Outgoing<Route>) -> Found {
+    fn found(&self, outgoing: &Outgoing<Route>) -> Finding {
         self.find(outgoing).unwrap_or_else(|failure| panic!("{}: {}", failure.code, failure.reason))
     }
 
@@ -241,7 +241,7 @@ fn an_upload_that_broke_off_begins_anew() {
         let slack = Slack::new(json!({}), answers);
         assert_eq!(slack.deliver(&file()).unwrap_err().kind, FailureKind::Retryable);
         assert!(slack.memory.0.borrow().is_empty());
-        assert!(matches!(slack.found(&file()), Found::Absent), "nobody saw anything");
+        assert!(matches!(slack.found(&file()), Finding::Absent), "nobody saw anything");
     }
     let slack = Slack::new(json!({}), vec![place(), Ok(Response::new(200, "")), error("file_not_found")]);
     slack.deliver(&file()).unwrap_err();
@@ -262,7 +262,7 @@ fn a_file_that_may_be_shared_is_looked_up() {
     slack.deliver(&file()).unwrap_err();
     assert_eq!(slack.deliver(&file()).unwrap_err().kind, FailureKind::Unknown);
     assert_eq!(slack.find(&file()).unwrap_err().code, "file_processing");
-    let Ok(Found::Sent(receipt)) = slack.find(&file()) else { panic!("not found") };
+    let Ok(Finding::Sent(receipt)) = slack.find(&file()) else { panic!("not found") };
     assert_eq!(receipt.platform_id.as_deref(), Some("F1"));
 }
 
@@ -287,7 +287,7 @@ fn an_unknown_message_is_found_by_its_name() {
         |messages: Value, next: &str| ok(json!({"messages": messages, "response_metadata": {"next_cursor": next}}));
     let other = json!({"ts": "1.1", "text": "hi"});
     let slack = Slack::new(json!({}), vec![page(json!([other]), "next"), page(json!([other, ours]), "")]);
-    let Ok(Found::Sent(receipt)) = slack.find(&part) else { panic!("not found") };
+    let Ok(Finding::Sent(receipt)) = slack.find(&part) else { panic!("not found") };
     assert_eq!(receipt.platform_id.as_deref(), Some("1.9"));
     let asked = slack.sent(1).as_str().unwrap().to_owned();
     assert!(
@@ -296,7 +296,7 @@ fn an_unknown_message_is_found_by_its_name() {
             && asked.contains("include_all_metadata=true")
     );
     let slack = Slack::new(json!({}), vec![page(json!([other]), ""), page(json!([]), "")]);
-    assert!(matches!(slack.found(&part), Found::Absent));
+    assert!(matches!(slack.found(&part), Finding::Absent));
     assert_eq!(slack.calls(), ["conversations.replies", "conversations.history"]);
 }
 
@@ -306,9 +306,9 @@ fn where_nobody_can_look_nothing_is_claimed() {
     let endless = || ok(json!({"messages": [], "response_metadata": {"next_cursor": "more"}}));
     for answers in [vec![error("missing_scope")], vec![error("channel_not_found")], (0..5).map(|_| endless()).collect()]
     {
-        assert!(matches!(Slack::new(json!({}), answers).found(&part), Found::Undecidable));
+        assert!(matches!(Slack::new(json!({}), answers).found(&part), Finding::Undecidable));
     }
-    assert!(matches!(Slack::new(json!({}), Vec::new()).found(&text(command(), "hi")), Found::Undecidable));
+    assert!(matches!(Slack::new(json!({}), Vec::new()).found(&text(command(), "hi")), Finding::Undecidable));
     let flood = Ok(Response::new(429, "").with_header("retry-after", "9"));
     assert_eq!(Slack::new(json!({}), vec![flood]).find(&part).unwrap_err().retry_after_ms, Some(9_000));
     assert_eq!(
