@@ -33,6 +33,9 @@ pub const OUTBOX: &str = "fixtures/outbox.wasm";
 /// The same as another kind, which looks up what it may have sent.
 pub const FINDER: &str = "fixtures/finder.wasm";
 
+/// The guest of Slack.
+pub const SLACK: &str = "plugins/slack.wasm";
+
 /// The bundled connector for Telegram's bots.
 pub const TELEGRAM: &str = "plugins/telegram.wasm";
 

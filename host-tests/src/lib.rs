@@ -16,6 +16,7 @@
 //! | [`spans`] | traces as a collector gets them |
 //! | [`openai_double`] | a chat-completions endpoint by script |
 //! | [`receiver`] | takes replies and answers them by script |
+//! | [`slack`] | a strict double of Slack's Web API, and Slack's own side of ingress |
 //! | [`stray`] | takes replies and answers them as no server should |
 //! | [`sse`] | event streams, frame by frame |
 //! | [`telegram`] | a strict Bot API |
@@ -38,6 +39,7 @@ pub mod receiver;
 pub mod scrape;
 pub mod sender;
 pub mod sign;
+pub mod slack;
 pub mod spans;
 pub mod sse;
 pub mod stray;

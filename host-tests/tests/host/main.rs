@@ -19,6 +19,7 @@ mod registry;
 mod retention;
 mod runs;
 mod secrets;
+mod slack;
 mod telegram;
 mod telemetry;
 mod tidy;
