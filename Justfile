@@ -78,7 +78,7 @@ tools:
             as_root apt-get update -q=2
             as_root apt-get install -y -q=2 --no-install-recommends python3-venv
         fi
-        echo "installing Schemathesis, a validator and python-telegram-bot into {{ python }}: they test the API, its document and a double"
+        echo "installing Schemathesis, a validator, slack_sdk and python-telegram-bot into {{ python }}: they test the API, its document and doubles"
         python3 -m venv --clear "{{ python }}"
         "{{ python }}/bin/pip" install --quiet --disable-pip-version-check --requirement host-tests/requirements.txt
         cp host-tests/requirements.txt "{{ python }}/installed"

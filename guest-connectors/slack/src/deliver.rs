@@ -48,7 +48,7 @@ pub(crate) fn deliver(world: &World<'_>, outgoing: &Outgoing<Route>) -> Result<R
     if text.trim().is_empty() {
         return Ok(Receipt::nameless());
     }
-    let text = mrkdwn::render(&text, world.settings.text_format);
+    let text = mrkdwn::render(&text, world.settings.format);
     let address = outgoing.route.response.as_ref().and_then(|sealed| seal::open(world.key, sealed));
     match address {
         Some(address) => match respond(world, &address, &text)? {
@@ -69,9 +69,9 @@ fn post(world: &World<'_>, outgoing: &Outgoing<Route>, text: &str) -> Result<Rec
         "text": text,
         "client_msg_id": name,
         "metadata": {"event_type": METADATA, "event_payload": {"part": name}},
-        "mrkdwn": world.settings.text_format == TextFormat::Markdown,
-        "unfurl_links": world.settings.unfurl,
-        "unfurl_media": world.settings.unfurl,
+        "mrkdwn": world.settings.format == TextFormat::Markdown,
+        "unfurl_links": world.settings.link_previews,
+        "unfurl_media": world.settings.link_previews,
     });
     if let Some(thread) = &outgoing.route.thread_ts {
         body["thread_ts"] = thread.as_str().into();

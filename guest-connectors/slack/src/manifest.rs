@@ -106,12 +106,12 @@ fn settings() -> Value {
                 "Whether a deleted message is an event of its own. It is not answered in Slack.",
                 true
             ),
-            "text_format": choice(
+            "format": choice(
                 "Form of answers",
                 "markdown: what agents write becomes Slack's mrkdwn. plain: shown letter by letter. Neither pings anybody.",
                 ["markdown", "plain"]
             ),
-            "unfurl": switch("Previews", "Whether Slack shows previews of links in answers.", false),
+            "link_previews": switch("Previews", "Whether Slack shows previews of links in answers.", false),
             "command_answers": choice(
                 "Answers to commands",
                 "Who sees answers to slash commands: who asked (ephemeral), or everybody in the channel.",

@@ -30,9 +30,9 @@ pub struct Settings {
     /// Deletions are events.
     pub(crate) deletions: bool,
     /// How answers are written.
-    pub(crate) text_format: TextFormat,
+    pub(crate) format: TextFormat,
     /// Links get previews.
-    pub(crate) unfurl: bool,
+    pub(crate) link_previews: bool,
     /// Who sees answers to commands.
     pub(crate) command_answers: CommandAnswers,
 }
@@ -77,8 +77,8 @@ impl Default for Settings {
             additional_binding_keys: Vec::new(),
             edits: true,
             deletions: true,
-            text_format: TextFormat::default(),
-            unfurl: false,
+            format: TextFormat::default(),
+            link_previews: false,
             command_answers: CommandAnswers::default(),
         }
     }

@@ -136,7 +136,8 @@ impl State {
         let from: usize = arg(args, "cursor").and_then(|cursor| cursor.parse().ok()).unwrap_or(0);
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a page is small")]
         let size = number("limit").unwrap_or(100.0).clamp(1.0, 1_000.0) as usize;
-        let with_metadata = args["include_all_metadata"] == "true" || args["include_all_metadata"] == true;
+        let with_metadata = args["include_all_metadata"] == true
+            || ["true", "1"].contains(&arg(args, "include_all_metadata").unwrap_or_default());
         let page = all.iter().skip(from).take(size).map(|message| {
             let mut shown =
                 json!({"type": "message", "ts": message.ts, "text": message.text, "thread_ts": message.thread_ts});

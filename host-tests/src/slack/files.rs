@@ -42,10 +42,15 @@ impl State {
     }
 
     pub(super) fn complete_upload(&mut self, args: &Value) -> Result<Value, No> {
-        let Some(id) = args.pointer("/files/0/id").and_then(Value::as_str).map(str::to_owned) else {
+        // In a form the list is JSON within a text.
+        let listed = args["files"]
+            .as_str()
+            .and_then(|text| serde_json::from_str(text).ok())
+            .unwrap_or_else(|| args["files"].clone());
+        let Some(id) = listed.pointer("/0/id").and_then(Value::as_str).map(str::to_owned) else {
             return Err(No::Word("invalid_arguments"));
         };
-        let channel = arg(args, "channel_id").unwrap_or_default().to_owned();
+        let channel = arg(args, "channel_id").or_else(|| arg(args, "channels")).unwrap_or_default().to_owned();
         self.may_post(&channel, args)?;
         match self.files.get(&id) {
             Some(File { bytes: Some(_), channel: None, .. }) => {}

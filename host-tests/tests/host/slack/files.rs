@@ -25,7 +25,7 @@ async fn answer(host: &Host, api: &WebApi) -> String {
 
 async fn both() -> (Host, WebApi) {
     let api = WebApi::start().await;
-    let host = builder(&api.url(), &format!("allowed_file_hosts = [\"127.0.0.1\"]")).start().await;
+    let host = builder(&api.url(), "allowed_file_hosts = [\"127.0.0.1\"]").start().await;
     (host, api)
 }
 
