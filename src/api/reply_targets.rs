@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{Api, sessions::not_found};
 use crate::{
     delivery::targets,
+    ingress::answer,
     model::{happening::session_updated, ids::SessionId, target::ReplyTarget, written::written_targets},
     store::{
         StoreError,
@@ -15,11 +16,7 @@ use crate::{
         sessions::{self, Session},
         writer::{Command, Tx},
     },
-    wire::{
-        extract,
-        problem::{FieldError, Problem},
-        view::SessionView,
-    },
+    wire::{extract, problem::Problem, view::SessionView},
 };
 
 /// The most default targets of one session.
@@ -116,29 +113,13 @@ async fn replace(api: &Api, id: &str, body: TargetsBody) -> Result<Json<SessionV
         let detail = format!("a session has at most {MAX_TARGETS} default targets");
         return Err(Problem::bad_request("sessions", "too_many_reply_targets", detail));
     }
-    let targets = checked(api, &body.reply_targets).await?;
+    let mut checked = Vec::with_capacity(body.reply_targets.len());
+    for target in &body.reply_targets {
+        checked.push(targets::check(target, &*api.connectors).await);
+    }
+    let targets = answer::targets_taken("sessions", checked)?;
     api.store.write(Set { session: session.id.clone(), targets, now_ms: api.clock.now_ms() }).await?;
     Ok(Json(SessionView::load(&api.store, vec![session]).await?.remove(0)))
-}
-
-/// The list as it is stored: each target in its plugin's own form, and once.
-async fn checked(api: &Api, written: &[ReplyTarget]) -> Result<Vec<ReplyTarget>, Problem> {
-    let mut targets: Vec<ReplyTarget> = Vec::new();
-    let mut wrong = Vec::new();
-    for (index, target) in written.iter().enumerate() {
-        match targets::check(target, &*api.connectors).await {
-            Ok(target) if targets.contains(&target) => {}
-            Ok(target) => targets.push(target),
-            Err(error) => {
-                wrong.push(FieldError { pointer: format!("/reply_targets/{index}"), detail: error.to_string() });
-            }
-        }
-    }
-    if wrong.is_empty() {
-        return Ok(targets);
-    }
-    let detail = "a reply target leads nowhere; the session keeps the list that it had";
-    Err(Problem::bad_request("sessions", "reply_target_invalid", detail).with_errors(wrong))
 }
 
 async fn find(api: &Api, id: &str) -> Result<Session, Problem> {

@@ -128,12 +128,12 @@ pub async fn submit(
     let key = idempotency_key(&headers, submission.idempotency_key.take().as_deref())?;
     let mut checked = Vec::with_capacity(submission.reply_targets.len());
     for target in &submission.reply_targets {
-        let target = targets::check(target, &*api.connectors).await;
-        checked.push(target.map_err(|error| answer::target_refused("runs", &error))?);
+        checked.push(targets::check(target, &*api.connectors).await);
     }
+    let checked = answer::targets_taken("runs", checked)?;
     let mut entry = entry(&api, &session, key.as_deref(), submission)?;
     // The fingerprint is of what was submitted: how a plugin writes a route may change between two of the same.
-    entry.request.reply_targets = targets::distinct(checked);
+    entry.request.reply_targets = checked;
     let span = trace::submit(entry.run);
     let accept = Accept {
         source: API.to_owned(),

@@ -4,9 +4,13 @@ use axum::http::StatusCode;
 
 use super::accept::Accepted;
 use crate::{
-    delivery::targets::TargetError,
+    delivery::targets::{self, TargetError},
+    model::target::ReplyTarget,
     store::{Store, StoreError, runs},
-    wire::{problem::Problem, view::RunView},
+    wire::{
+        problem::{FieldError, Problem},
+        view::RunView,
+    },
 };
 
 /// The run that the first of some accepted events is, fresh or as it stands now.
@@ -19,6 +23,29 @@ pub async fn of_first(store: &Store, accepted: Vec<Accepted>) -> Result<Option<R
         },
         None => Ok(None),
     }
+}
+
+/// Reply targets that were checked, as they are stored: each once. Otherwise every one that is wrong is told of.
+pub fn targets_taken(
+    domain: &'static str,
+    checked: Vec<Result<ReplyTarget, TargetError>>,
+) -> Result<Vec<ReplyTarget>, Problem> {
+    let (mut taken, mut wrong) = (Vec::with_capacity(checked.len()), Vec::new());
+    for (index, target) in checked.into_iter().enumerate() {
+        match target {
+            Ok(target) => taken.push(target),
+            Err(TargetError::Invalid(detail)) => {
+                wrong.push(FieldError { pointer: format!("/reply_targets/{index}"), detail });
+            }
+            Err(error) => return Err(target_refused(domain, &error)),
+        }
+    }
+    let detail = match wrong.as_slice() {
+        [] => return Ok(targets::distinct(taken)),
+        [one] => one.detail.clone(),
+        [first, rest @ ..] => format!("{} (and {} more targets are wrong)", first.detail, rest.len()),
+    };
+    Err(Problem::bad_request(domain, "reply_target_invalid", detail).with_errors(wrong))
 }
 
 /// A reply target was not taken.

@@ -300,10 +300,9 @@ async fn accept(
 async fn check_targets(event: &mut Event, destinations: &dyn Destinations) -> Result<(), Problem> {
     let mut checked = Vec::with_capacity(event.reply_targets.len());
     for target in &event.reply_targets {
-        let target = targets::check_untrusted(target, destinations).await;
-        checked.push(target.map_err(|error| answer::target_refused(DOMAIN, &error))?);
+        checked.push(targets::check_untrusted(target, destinations).await);
     }
-    event.reply_targets = targets::distinct(checked);
+    event.reply_targets = answer::targets_taken(DOMAIN, checked)?;
     Ok(())
 }
 

@@ -74,6 +74,10 @@ async fn in_a_submission() {
         let detail = answer.problem(400, "runs", "reply_target_invalid");
         assert!(detail.contains(says), "{detail}");
     }
+    let all: Vec<Value> = wrong().map(|(target, _)| target).collect();
+    let answer = host.submit("s", &json!({ "content": "x", "reply_targets": all })).await;
+    answer.problem(400, "runs", "reply_target_invalid");
+    assert_eq!(answer.json["errors"].as_array().map(Vec::len), Some(all.len()), "all of them at once");
     let trapping = outbox_target("main", &json!({ "answer": "trap" }));
     let answer = host.submit("s", &json!({ "content": "x", "reply_targets": [trapping] })).await;
     answer.problem(502, "runs", "connector_failed");
