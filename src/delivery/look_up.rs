@@ -64,9 +64,9 @@ impl Looked {
         match self {
             Self::Found { .. } => ("found".to_owned(), "the platform has it".to_owned()),
             Self::Absent => ("absent".to_owned(), "the platform does not have it".to_owned()),
-            Self::Undecided { code, detail } | Self::LockedOut { code, detail, .. } | Self::Later { code, detail, .. } => {
-                (code.clone(), detail.clone())
-            }
+            Self::Undecided { code, detail }
+            | Self::LockedOut { code, detail, .. }
+            | Self::Later { code, detail, .. } => (code.clone(), detail.clone()),
         }
     }
 }

@@ -167,7 +167,8 @@ impl Acts<'_> {
         let (delivery, now_ms) = (delivery.clone(), self.tick());
         let looked = Some(("found".to_owned(), "it is there".to_owned()));
         let policy = UnknownPolicy::Hold;
-        let settle = Settle { delivery, settlement, policy, looked, failed: None, lock: None, effects: Vec::new(), now_ms };
+        let settle =
+            Settle { delivery, settlement, policy, looked, failed: None, lock: None, effects: Vec::new(), now_ms };
         self.store.write(settle).await.unwrap() != Settled::Lost
     }
 

@@ -75,7 +75,10 @@ async fn settle(store: &Store, delivery: Delivery, error: Option<&str>, lock: Op
         receipt: None,
     };
     let (policy, effects) = (UnknownPolicy::Pass, Vec::new());
-    store.write(Settle { delivery, settlement, policy, looked: None, failed: None, lock, effects, now_ms }).await.unwrap()
+    store
+        .write(Settle { delivery, settlement, policy, looked: None, failed: None, lock, effects, now_ms })
+        .await
+        .unwrap()
 }
 
 fn connectors(taken: &[Delivery]) -> Vec<(&str, Option<i64>)> {

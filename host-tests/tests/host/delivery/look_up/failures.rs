@@ -58,7 +58,8 @@ async fn a_look_up_takes_no_longer_than_a_delivery() {
 
 #[tokio::test]
 async fn a_connector_that_is_locked_out_asks_until_it_is_let_in() {
-    let mut host = with_finder("").start().await;
+    let soon = format!("{QUICK}[delivery.pause]\ninitial_ms = 40\nmax_ms = 40\n");
+    let mut host = with_finder("").settings(&soon).start().await;
     let run = say(&host, "s", &[finds("unauthorized")], &["one", "two"]).await;
     eventually("it asked more often than look-ups are counted", async || {
         (times(&host, "look one 1") > 4).then_some(())
