@@ -14,8 +14,8 @@ use crate::{
     assets::Assets,
     clock::Clock,
     egress::Egress,
-    executor::ExecutorKind,
     lifecycle::Phase,
+    model::roster::Roster,
     queue::QueueSettings,
     registry::Connectors,
     store::Store,
@@ -59,8 +59,8 @@ pub struct Api {
     pub phase: Phase,
     /// How runs are leased.
     pub queue: QueueSettings,
-    /// Who performs runs.
-    pub executor: ExecutorKind,
+    /// Who can perform runs.
+    pub executors: Arc<Roster>,
     /// When the daemon started, in milliseconds since 1970.
     pub started_ms: i64,
     /// Files.
@@ -112,7 +112,7 @@ fn control() -> OpenApiRouter<Api> {
         .routes(routes!(reply_targets::get, reply_targets::put, reply_targets::post, reply_targets::delete))
         .routes(routes!(submit::submit))
         .routes(routes!(runs::list))
-        .routes(routes!(work::claim))
+        .routes(routes!(work::claim::claim))
         .routes(routes!(runs::get))
         .routes(routes!(runs::cancel))
         .routes(routes!(stream::of_run))

@@ -21,7 +21,10 @@ use crate::{
         dispatcher::{Dispatcher, Ways},
     },
     egress::Egress,
-    executor::{self, Executor, ExecutorKind, echo::Echo, openai::OpenAi, worker::Worker},
+    executor::{
+        self,
+        worker::{Post, Worker},
+    },
     ingress::{
         activate,
         admission::BodyLimits,
@@ -35,14 +38,15 @@ use crate::{
     retention, server,
     state_folder::{StateFolder, StateFolderError},
     store::Store,
-    vault::Vault,
     wire::problem,
 };
 
 mod assembly;
+mod executors;
 mod ground;
 
 use assembly::Assembly;
+use executors::Means;
 use ground::Ground;
 
 /// Why the daemon did not start, or had to end.
@@ -81,8 +85,10 @@ impl App {
         let egress = Arc::new(Egress::new(settings.egress.clone()).context("building the HTTP client")?);
         let Assembly { connectors, routes, plugins, allocation } =
             Assembly::build(&settings, &ground, definitions, (native, Arc::clone(&egress))).await?;
-        let Ground { clock, folder, audit, auth, store, vault, assets, .. } = ground;
-        let executor = own_executor(&settings, (&store, vault), &egress)?;
+        let Ground { clock, folder, audit, auth, store, vault, assets, executors, .. } = ground;
+        let means = Means { store: store.clone(), vault, egress: Arc::clone(&egress) };
+        let posts = executors::posts(&settings, &executors, &means)?;
+        executors::tell_of_orphans(&store, &executors).await.context("looking for sessions of former executors")?;
 
         let listener = TcpListener::bind(settings.listen)
             .await
@@ -97,7 +103,7 @@ impl App {
         let destinations: Arc<dyn Destinations> = Arc::clone(&connectors) as _;
         let links = Arc::clone(assets.links());
         let ways = Ways { egress: Arc::clone(&egress), destinations: Arc::clone(&destinations), links };
-        spawn_stages(&mut tasks, &settings, (ways, executor), (&store, &clock, &phase));
+        spawn_stages(&mut tasks, &settings, (ways, posts), (&store, &clock, &phase));
         let files = Arc::clone(&assets);
         let swept = assets::sweep::run(files, store.clone(), clock.clone(), phase.token());
         tasks.spawn(async move { report("the sweep of files", swept.await) });
@@ -110,7 +116,7 @@ impl App {
             address,
             phase: phase.clone(),
             queue: settings.queue.clone(),
-            executor: settings.executor,
+            executors,
             started_ms: clock.now_ms(),
             streams: Arc::new(Streams::new(settings.events.clone())),
             allocation: allocation.to_owned(),
@@ -158,32 +164,10 @@ impl App {
     }
 }
 
-/// Who performs runs inside the daemon; nobody where workers elsewhere do.
-fn own_executor(
-    settings: &Settings,
-    (store, vault): (&Store, Vault),
-    egress: &Arc<Egress>,
-) -> Result<Option<Arc<dyn Executor>>, StartError> {
-    match (settings.executor, &settings.executors.openai) {
-        (ExecutorKind::Claim, _) => Ok(None),
-        (ExecutorKind::Echo, _) => Ok(Some(Arc::new(Echo))),
-        (ExecutorKind::Openai, Some(openai)) => {
-            let made = OpenAi::new(openai.clone(), (store.clone(), vault), Arc::clone(egress));
-            let place = |sentence| format!("executors.openai.{sentence}");
-            let openai = made.map_err(|wrong| StartError::Config(wrong.into_iter().map(place).collect()))?;
-            Ok(Some(Arc::new(openai)))
-        }
-        (ExecutorKind::Openai, None) => {
-            let sentence = "executor: `openai` needs a section [executors.openai] with type, base_url and model";
-            Err(StartError::Config(vec![sentence.to_owned()]))
-        }
-    }
-}
-
 fn spawn_stages(
     tasks: &mut JoinSet<()>,
     settings: &Settings,
-    (ways, executor): (Ways, Option<Arc<dyn Executor>>),
+    (ways, posts): (Ways, Vec<Post>),
     (store, clock, phase): (&Store, &Clock, &Phase),
 ) {
     let instance = clock.instance_id();
@@ -191,9 +175,9 @@ fn spawn_stages(
     let former = (executor::worker::FAMILY.to_owned(), owner.clone());
     let sweeper = executor::sweeper::run(store.clone(), clock.clone(), settings.queue.clone(), former, phase.token());
     tasks.spawn(async move { report("the sweeper", sweeper.await) });
-    if let Some(executor) = executor {
+    for post in posts {
         let desk = Desk { clock: clock.clone(), destinations: Arc::clone(&ways.destinations) };
-        let worker = Worker::new(store.clone(), desk, settings.queue.clone(), owner, executor);
+        let worker = Worker::new(store.clone(), desk, settings.queue.clone(), owner.clone(), post);
         let stop = phase.token();
         tasks.spawn(async move { report("the worker", worker.run(stop).await) });
     }

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{config::auth::AuthMode, executor::ExecutorKind, telemetry::LogFormat};
+use crate::{config::auth::AuthMode, telemetry::LogFormat};
 
 pub mod apply;
 pub mod bench;
@@ -70,9 +70,9 @@ pub struct ServeArgs {
     /// Events that are kept for streams that resume [default: 65536].
     #[arg(long, env = "KHEISH_EVENT_HISTORY_CAPACITY", value_name = "COUNT")]
     pub event_history_capacity: Option<usize>,
-    /// Who performs runs [default: claim].
-    #[arg(long, env = "KHEISH_EXECUTOR", value_enum)]
-    pub executor: Option<ExecutorKind>,
+    /// Who performs runs of sessions that name no executor: claim, echo, or the name of a section [default: claim].
+    #[arg(long, env = "KHEISH_EXECUTOR", value_name = "NAME")]
+    pub executor: Option<String>,
     /// When the control plane demands a token [default: auto].
     #[arg(long, env = "KHEISH_HTTP_AUTH_MODE", value_enum)]
     pub http_auth_mode: Option<AuthMode>,

@@ -1,17 +1,12 @@
 //! Settings: defaults, then the file of `--config`, then environment variables and flags. Unknown keys are refused.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
 use serde::Deserialize;
 
 use crate::{
-    connectors::wasm::EngineSettings,
-    delivery::DeliverySettings,
-    egress::EgressSettings,
-    executor::{ExecutorKind, ExecutorsSettings},
-    queue::QueueSettings,
-    retention::RetentionSettings,
-    store::StoreSettings,
+    connectors::wasm::EngineSettings, delivery::DeliverySettings, egress::EgressSettings,
+    executor::settings::ExecutorSettings, queue::QueueSettings, retention::RetentionSettings, store::StoreSettings,
     telemetry::TelemetrySettings,
 };
 
@@ -44,10 +39,10 @@ pub struct Settings {
     pub connectors_config: Option<PathBuf>,
     /// The database; the embedded one in the state folder when absent.
     pub database_url: Option<String>,
-    /// Who performs runs.
-    pub executor: ExecutorKind,
-    /// What executors need.
-    pub executors: ExecutorsSettings,
+    /// The name of the executor of sessions that name none.
+    pub executor: String,
+    /// Executors beside those that are built in, by name.
+    pub executors: BTreeMap<String, ExecutorSettings>,
     /// The HTTP server.
     pub server: ServerSettings,
     /// Who may use the control plane.
@@ -84,8 +79,8 @@ impl Default for Settings {
             plugins: None,
             connectors_config: None,
             database_url: None,
-            executor: ExecutorKind::default(),
-            executors: ExecutorsSettings::default(),
+            executor: "claim".to_owned(),
+            executors: BTreeMap::new(),
             server: ServerSettings::default(),
             auth: AuthSettings::default(),
             store: StoreSettings::default(),

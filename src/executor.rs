@@ -1,43 +1,19 @@
 //! Stage 4: turn a run into outputs.
 //!
-//! With `claim`, programs elsewhere pull runs over HTTP and this stage only sweeps ended leases; with `echo`
-//! and `openai`, the daemon performs them itself ([`worker`]).
-
-use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+//! Executors have names, and a session has one of them. Of the type `claim`, programs elsewhere pull runs over HTTP and this
+//! stage only sweeps ended leases; of the other types the daemon performs them itself, each with a [`worker`] of its own.
 
 use crate::model::{output::Output, run::Run};
+use async_trait::async_trait;
 
 pub mod attempt;
 pub mod echo;
 pub mod openai;
+pub mod settings;
 pub mod sweeper;
 pub mod worker;
 
 use attempt::{Attempt, Failure};
-use openai::settings::OpenAiSettings;
-
-/// Who performs runs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema, clap::ValueEnum)]
-#[serde(rename_all = "snake_case")]
-pub enum ExecutorKind {
-    /// The daemon answers with the run's own text; for trying things out.
-    Echo,
-    /// Programs elsewhere claim runs over HTTP.
-    #[default]
-    Claim,
-    /// A model answers: the endpoint that `[executors.openai]` names.
-    Openai,
-}
-
-/// Executors that need settings.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ExecutorsSettings {
-    /// A chat-completions endpoint.
-    pub openai: Option<OpenAiSettings>,
-}
 
 /// Performs runs inside the daemon.
 #[async_trait]

@@ -10,6 +10,7 @@ pub mod happening;
 pub mod ids;
 pub mod output;
 pub mod pause;
+pub mod roster;
 pub mod run;
 pub mod secret;
 pub mod target;

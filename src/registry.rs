@@ -15,7 +15,7 @@ use crate::{
     connectors::{KeyValue, kinds::Kinds},
     ingress::routes::Routes,
     metrics::Metrics,
-    model::ids::ConnectorId,
+    model::{ids::ConnectorId, roster::Roster},
     store::Store,
     vault::Vault,
 };
@@ -53,6 +53,8 @@ pub struct Surroundings {
     pub calls_per_connector: usize,
     /// Requests that one connector may have in flight.
     pub requests_per_connector: usize,
+    /// Who can perform runs.
+    pub executors: Arc<Roster>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Deliveries that one connector may have in flight.

@@ -9,7 +9,7 @@ use std::{
     fs::OpenOptions,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -111,6 +111,7 @@ pub struct Store {
     writer: Writer,
     readers: Pool,
     metrics: Arc<Metrics>,
+    default_executor: Arc<OnceLock<String>>,
     /// Where the database file is, when it is one.
     file: Option<PathBuf>,
 }
@@ -147,7 +148,7 @@ impl Store {
         let readers =
             SqlitePoolOptions::new().max_connections(settings.readers).min_connections(1).connect_with(reading).await?;
         let writer = start(Connection::Sqlite(connection), settings, Arc::clone(&metrics)).await?;
-        Ok(Self { writer, readers: Pool::Sqlite(readers), metrics, file: Some(path) })
+        Ok(Self { writer, readers: Pool::Sqlite(readers), metrics, default_executor: Arc::default(), file: Some(path) })
     }
 
     /// Connects to a PostgreSQL server, creates or migrates the tables, and starts the writer.
@@ -163,7 +164,7 @@ impl Store {
         let readers =
             sqlx::postgres::PgPoolOptions::new().max_connections(settings.readers).connect_with(options).await?;
         let writer = start(Connection::Postgres(connection), settings, Arc::clone(&metrics)).await?;
-        Ok(Self { writer, readers: Pool::Postgres(readers), metrics, file: None })
+        Ok(Self { writer, readers: Pool::Postgres(readers), metrics, default_executor: Arc::default(), file: None })
     }
 
     /// Runs a command in the next commit and returns its reply once that commit is durable. The command runs even when
@@ -190,6 +191,16 @@ impl Store {
     /// What is counted, by the writer and by those who write.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
+    }
+
+    /// Says, once, what the executor is called that performs runs of sessions that name none.
+    pub fn name_default_executor(&self, name: &str) {
+        self.default_executor.set(name.to_owned()).ok();
+    }
+
+    /// The name of a session's executor, as the session has it: empty is the default.
+    pub fn executor_name(&self, executor: String) -> String {
+        if executor.is_empty() { self.default_executor.get().cloned().unwrap_or(executor) } else { executor }
     }
 
     /// Resolves when the writer has stopped because the disk failed it: the process must end, so that what is durable

@@ -69,6 +69,9 @@ pub struct NewSession {
     /// Its id; one is made when absent.
     #[schema(min_length = 1, max_length = 256)]
     session_id: Option<String>,
+    /// Who performs its runs, for as long as it is there; the default executor when absent.
+    #[schema(nullable = false)]
+    executor: Option<String>,
 }
 
 /// Makes a session; an existing id is reused.
@@ -80,7 +83,8 @@ pub struct NewSession {
     request_body = NewSession,
     responses(
         (status = 201, description = "The session, new or as it was", body = SessionView),
-        (status = 400, description = "invalid_session_id"),
+        (status = 400, description = "invalid_session_id, executor_unknown"),
+        (status = 409, description = "session_executor_fixed"),
     )
 )]
 pub async fn create(
@@ -92,8 +96,19 @@ pub async fn create(
         None => SessionId::parse(&format!("session:{}", api.clock.instance_id())),
     };
     let id = id.map_err(|error| Problem::bad_request("sessions", "invalid_session_id", error.to_string()))?;
-    api.store.write(Create { id: id.clone(), now_ms: api.clock.now_ms() }).await?;
+    if let Some(Err(unknown)) = new.executor.as_deref().map(|name| api.executors.check(name)) {
+        return Err(Problem::bad_request("sessions", "executor_unknown", unknown));
+    }
+    let executor = new.executor.clone().unwrap_or_default();
+    api.store.write(Create { id: id.clone(), executor, now_ms: api.clock.now_ms() }).await?;
     let session = sessions::get(&api.store, &id).await?.ok_or(StoreError::Damaged("a new session is not there"))?;
+    let has = api.store.executor_name(session.executor.clone());
+    if let Some(asked) = new.executor.filter(|asked| *asked != has) {
+        let detail = format!(
+            "session `{id}` is there, and its runs are performed by `{has}`, not by `{asked}`: make another session"
+        );
+        return Err(Problem::conflict("sessions", "session_executor_fixed", detail));
+    }
     Ok((StatusCode::CREATED, Json(SessionView::load(&api.store, vec![session]).await?.remove(0))))
 }
 
@@ -103,6 +118,7 @@ pub(super) fn not_found(id: &str) -> Problem {
 
 struct Create {
     id: SessionId,
+    executor: String,
     now_ms: i64,
 }
 
@@ -111,7 +127,7 @@ impl Command for Create {
 
     async fn apply(batch: &[Self], tx: &mut Tx<'_>) -> Result<Vec<()>, StoreError> {
         for create in batch {
-            sessions::insert_idle(tx, &create.id, create.now_ms).await?;
+            sessions::insert_idle(tx, &create.id, &create.executor, create.now_ms).await?;
         }
         Ok(vec![(); batch.len()])
     }

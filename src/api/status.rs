@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::Api;
 use crate::{
     connectors::kinds::PluginReport,
-    executor::ExecutorKind,
+    model::roster::ExecutorKind,
     registry::{view::Glance, watch::FileReport},
     store::{deliveries, runs, sessions},
     wire::problem::Problem,
@@ -28,7 +28,9 @@ pub struct StatusView {
     snapshot_at_ms: i64,
     started_at_ms: i64,
     uptime_ms: i64,
-    executor: ExecutorKind,
+    /// The name of the default executor.
+    executor: String,
+    executors: Vec<ExecutorView>,
     guests: GuestsView,
     connectors: Vec<Glance>,
     /// How the connectors file fares; absent when there is none.
@@ -50,6 +52,19 @@ pub enum Readiness {
     Ready,
     /// It is stopping.
     Draining,
+}
+
+/// Somebody who performs runs.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Executor)]
+pub struct ExecutorView {
+    name: String,
+    /// Absent when sessions name it and it is not configured any more: their runs wait until it is back.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    kind: Option<ExecutorKind>,
+    /// Sessions with a run that waits.
+    waiting_sessions: i64,
 }
 
 /// The sandbox and what runs in it.
@@ -89,7 +104,8 @@ pub async fn get(State(api): State<Api>) -> Result<Json<StatusView>, Problem> {
         snapshot_at_ms: now,
         started_at_ms: api.started_ms,
         uptime_ms: now - api.started_ms,
-        executor: api.executor,
+        executor: api.executors.default_name().to_owned(),
+        executors: executors(&api).await?,
         guests: GuestsView { allocation: api.allocation.clone(), plugins: api.connectors.kinds().plugins() },
         connectors: api.connectors.all().iter().map(|entry| api.connectors.glance(entry, &paused)).collect(),
         connectors_file: api.connectors.file().map(|report| FileReport::clone(&report)),
@@ -97,6 +113,17 @@ pub async fn get(State(api): State<Api>) -> Result<Json<StatusView>, Problem> {
         runs: run_counts.into_iter().map(|(status, count)| (name(status), count)).collect(),
         deliveries: delivery_counts.into_iter().map(|(status, count)| (name(status), count)).collect(),
     }))
+}
+
+/// Those that are configured, and those that sessions still wait for.
+async fn executors(api: &Api) -> Result<Vec<ExecutorView>, Problem> {
+    let mut found: BTreeMap<String, (Option<ExecutorKind>, i64)> =
+        api.executors.all().map(|(name, kind)| (name.to_owned(), (Some(kind), 0))).collect();
+    for (name, count) in sessions::waiting(&api.store).await? {
+        found.entry(api.store.executor_name(name)).or_default().1 += count;
+    }
+    let view = |(name, (kind, waiting_sessions))| ExecutorView { name, kind, waiting_sessions };
+    Ok(found.into_iter().map(view).collect())
 }
 
 fn name(status: impl Serialize) -> String {

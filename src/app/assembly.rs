@@ -42,6 +42,7 @@ impl Assembly {
             .context("starting the WebAssembly engine")?;
         let surroundings = Surroundings {
             key_value: Arc::new(StoredState(ground.store.clone())),
+            executors: Arc::clone(&ground.executors),
             metrics: Arc::clone(&ground.metrics),
             calls_per_connector: settings.guests.calls_per_connector,
             requests_per_connector: settings.guests.requests.per_connector,

@@ -10,7 +10,9 @@ use crate::{
     assets::Assets,
     clock::Clock,
     config::Settings,
+    executor,
     metrics::Metrics,
+    model::roster::Roster,
     registry::{self, definition::Definition},
     secrets::master_key::MasterKeySource,
     state_folder::StateFolder,
@@ -28,6 +30,7 @@ pub(super) struct Ground {
     pub(super) store: Store,
     pub(super) vault: Vault,
     pub(super) assets: Arc<Assets>,
+    pub(super) executors: Arc<Roster>,
     /// The connectors of the file.
     pub(super) definitions: Vec<Definition>,
 }
@@ -41,7 +44,9 @@ impl Ground {
         let definitions = or_note(connectors_file(settings), &mut wrong);
         let source = or_note(MasterKeySource::from_env().map_err(|error| vec![error.to_string()]), &mut wrong);
         or_note(settings.retention.check(), &mut wrong);
-        let (Some(rules), Some(definitions), Some(source)) = (rules, definitions, source) else {
+        let executors = or_note(executor::settings::roster(&settings.executor, &settings.executors), &mut wrong);
+        let (Some(rules), Some(definitions), Some(source), Some(executors)) = (rules, definitions, source, executors)
+        else {
             return Err(StartError::Config(wrong));
         };
         if !wrong.is_empty() {
@@ -57,8 +62,10 @@ impl Ground {
         let links = Arc::clone(assets.links());
         let auth = Auth::new(rules, audit.clone(), Arc::clone(&metrics), clock.clone(), links);
         let store = open_store(settings, folder.path(), Arc::clone(&metrics)).await?;
+        store.name_default_executor(executors.default_name());
+        let executors = Arc::new(executors);
         let vault = Vault::open(&store, &clock, folder.path(), source).await.map_err(vault_failed)?;
-        Ok(Self { assets, clock, folder, audit, auth, metrics, store, vault, definitions })
+        Ok(Self { assets, clock, folder, audit, auth, metrics, store, vault, executors, definitions })
     }
 }
 

@@ -14,7 +14,6 @@ use crate::{
     app::{App, StartError},
     clock::Clock,
     config::Settings,
-    executor::ExecutorKind,
     telemetry::{self, TelemetrySettings},
 };
 
@@ -59,7 +58,7 @@ fn settings(folder: &Path, connectors: &Path, plugins: &Path) -> Settings {
         state_root: folder.join("state"),
         plugins: Some(plugins.to_owned()),
         connectors_config: Some(connectors.to_owned()),
-        executor: ExecutorKind::Echo,
+        executor: "echo".to_owned(),
         ..Settings::default()
     }
 }

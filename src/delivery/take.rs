@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use super::{
+    pause::Lock,
     policies::Policies,
     settle::{self, Settle},
     share::Shares,
@@ -190,6 +191,11 @@ impl Command for Reclaim {
     }
 }
 
+/// It may have been the probe of a paused connector, which nobody waits for any more.
+fn probe_again(now_ms: i64) -> Option<Lock> {
+    Some(Lock::Unsaid(now_ms))
+}
+
 /// It was being sent.
 fn sending(reclaim: &Reclaim, delivery: Delivery) -> Settle {
     let (now_ms, policies) = (reclaim.now_ms, &reclaim.policies);
@@ -204,7 +210,7 @@ fn sending(reclaim: &Reclaim, delivery: Delivery) -> Settle {
         error: Some(("interrupted".to_owned(), detail)),
         receipt: None,
     };
-    let (looked, failed, lock, effects) = (None, None, None, Vec::new());
+    let (looked, failed, lock, effects) = (None, None, probe_again(now_ms), Vec::new());
     Settle { delivery, settlement, policy, looked, failed, lock, effects, now_ms }
 }
 
@@ -221,6 +227,6 @@ fn looking(reclaim: &Reclaim, delivery: Delivery) -> Settle {
         receipt: None,
     };
     let policy = reclaim.policies.of(&delivery);
-    let (failed, lock, effects) = (None, None, Vec::new());
+    let (failed, lock, effects) = (None, probe_again(now_ms), Vec::new());
     Settle { delivery, settlement, policy, looked: Some(error), failed, lock, effects, now_ms }
 }

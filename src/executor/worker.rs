@@ -23,7 +23,7 @@ use crate::{
         claim::{self, Claim, ClaimedRun},
         hold::{Heartbeat, Held},
     },
-    store::{Store, StoreError, runs::Fence},
+    store::{Store, StoreError, heads, runs::Fence},
     telemetry::trace,
 };
 
@@ -36,7 +36,24 @@ pub struct Worker {
     desk: Desk,
     settings: QueueSettings,
     owner: String,
-    executor: Arc<dyn Executor>,
+    post: Post,
+}
+
+/// What a worker is for.
+pub struct Post {
+    /// What the sessions that it serves have as executor; empty is the default.
+    pub serves: Vec<String>,
+    /// Runs at once.
+    pub concurrent_runs: usize,
+    /// Who answers them.
+    pub executor: Arc<dyn Executor>,
+}
+
+impl Post {
+    /// Whether its sessions are few: those that name an executor which is not the default.
+    fn is_aside(&self) -> bool {
+        !self.serves.iter().any(String::is_empty)
+    }
 }
 
 /// Why an attempt does not go on.
@@ -49,19 +66,13 @@ enum Stop {
 
 impl Worker {
     /// A worker that holds its leases as `owner`.
-    pub fn new(
-        store: Store,
-        desk: Desk,
-        settings: QueueSettings,
-        owner: String,
-        executor: Arc<dyn Executor>,
-    ) -> Arc<Self> {
-        Arc::new(Self { store, desk, settings, owner, executor })
+    pub fn new(store: Store, desk: Desk, settings: QueueSettings, owner: String, post: Post) -> Arc<Self> {
+        Arc::new(Self { store, desk, settings, owner, post })
     }
 
     /// Runs until `stop`; then lets what is under way end.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) -> Result<(), StoreError> {
-        let places = Places::new(self.settings.concurrent_runs);
+        let places = Places::new(self.post.concurrent_runs);
         while !stop.is_cancelled() {
             let woken = self.store.wakes().runs.notified();
             tokio::pin!(woken);
@@ -83,11 +94,16 @@ impl Worker {
         let free = places.take_free().await;
         // From before the claim, so that no later wish to end one of its runs is missed.
         let cancels = self.store.wakes().cancels.subscribe();
+        let now_ms = self.desk.clock.now_ms();
+        if self.post.is_aside() && !heads::is_ready(&self.store, &self.post.serves, now_ms).await? {
+            return Ok(0);
+        }
         let claim = Claim {
             owner: self.owner.clone(),
+            executors: self.post.serves.clone(),
             limit: i64::try_from(free.len()).unwrap_or(i64::MAX),
             lease_ms: self.settings.default_lease_ms,
-            now_ms: self.desk.clock.now_ms(),
+            now_ms,
         };
         let claimed = self.store.write(claim).await?;
         let count = claimed.len();
@@ -103,7 +119,7 @@ impl Worker {
         let fence = Fence { run: run.id, epoch: run.epoch };
         let attempt = Attempt::new(&self.store, &self.desk.clock, &run);
         let end = tokio::select! {
-            answer = self.executor.perform(&run, &attempt) => match answer {
+            answer = self.post.executor.perform(&run, &attempt) => match answer {
                 Ok(outputs) => End::Completed(outputs),
                 Err(failure) => self.end(&run, failure),
             },

@@ -24,7 +24,7 @@ use crate::{
         StoreError,
         assets::{self, NewAsset},
         bindings,
-        heads::{self, Line, Tail},
+        heads::{self, Added, Line, Tail},
         key_values,
         receipts::{self, NewReceipt, Receipt, ReceiptKey},
         runs, sessions,
@@ -63,6 +63,8 @@ pub struct Entry {
     pub request: RunRequest,
     /// Whether the targets become the session's defaults when it is idle: a connector's event named them itself.
     pub write_back: bool,
+    /// Who performs the runs of a session that is made for it; the default one when absent.
+    pub executor: Option<String>,
     /// Files that came along.
     pub assets: Vec<NewAsset>,
 }
@@ -272,7 +274,7 @@ async fn write(batch: &[Accept], decisions: &[Decision], tx: &mut Tx<'_>) -> Res
     for (entry, ..) in &fresh {
         assets::refer(tx, entry.run, entry.asset_ids()).await?;
     }
-    let tails = heads::extend(tx, Line::Sessions, &per_session(&fresh), now_ms).await?;
+    let tails = heads::grow(tx, Line::Sessions, &per_session(&fresh), now_ms).await?;
     let defaults = defaults::settle(tx, &fresh, &tails, now_ms).await?;
     let written = insert_runs(tx, &fresh, (&tails, &defaults), now_ms).await?;
     let receipts: Vec<NewReceipt> = fresh
@@ -303,12 +305,15 @@ async fn write(batch: &[Accept], decisions: &[Decision], tx: &mut Tx<'_>) -> Res
     Ok(written)
 }
 
-fn per_session<'a>(fresh: &[Fresh<'a>]) -> Vec<(&'a str, i64)> {
-    let mut counts: HashMap<&str, i64> = HashMap::new();
-    fresh.iter().for_each(|(_, session, _)| *counts.entry(session.as_str()).or_default() += 1);
-    let mut counts: Vec<_> = counts.into_iter().collect();
+fn per_session<'a>(fresh: &[Fresh<'a>]) -> Vec<Added<'a>> {
+    let mut counts: HashMap<&str, Added<'a>> = HashMap::new();
+    for (entry, session, _) in fresh {
+        let id = session.as_str();
+        counts.entry(id).or_insert(Added { id, count: 0, owner: entry.executor.as_deref() }).count += 1;
+    }
+    let mut counts: Vec<_> = counts.into_values().collect();
     // Rows are locked in one order everywhere, so that two daemons cannot wait for each other.
-    counts.sort_unstable();
+    counts.sort_unstable_by_key(|added| added.id);
     counts
 }
 
@@ -318,7 +323,7 @@ async fn insert_runs(
     (tails, defaults): (&HashMap<String, Tail>, &HashMap<SessionId, Vec<ReplyTarget>>),
     now_ms: i64,
 ) -> Result<Written, StoreError> {
-    let mut left: HashMap<&str, i64> = per_session(fresh).into_iter().collect();
+    let mut left: HashMap<&str, i64> = per_session(fresh).iter().map(|added| (added.id, added.count)).collect();
     let mut new_runs = Vec::with_capacity(fresh.len());
     let mut before = Vec::with_capacity(fresh.len());
     for (entry, session, _) in fresh {
@@ -327,6 +332,7 @@ async fn insert_runs(
         let left = left.entry(session.as_str()).or_default();
         *left -= 1;
         let mut run = new_run(entry, session, tail.last_seq - *left, now_ms);
+        run.executor.clone_from(&tail.owner);
         if run.request.reply_targets.is_empty() {
             run.request.reply_targets = defaults.get(*session).cloned().unwrap_or_default();
         }
@@ -352,6 +358,7 @@ fn new_run(entry: &Entry, session: &SessionId, seq: i64, now_ms: i64) -> Run {
         error: None,
         body_pruned: false,
         cancel_ms: None,
+        executor: String::new(),
         usage: None,
     }
 }

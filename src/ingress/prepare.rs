@@ -26,6 +26,8 @@ pub struct Rules {
     pub connector: ConnectorId,
     /// Where all of them go.
     pub fixed_session: Option<SessionId>,
+    /// Who performs the runs of sessions that are made; the default one when absent.
+    pub executor: Option<String>,
     /// Whether unknown sessions are made.
     pub create_sessions: bool,
     /// Whether events may name targets: the operator's `allow_payload_reply_targets`. A plugin cannot grant it to itself.
@@ -74,7 +76,8 @@ pub fn prepare(rules: &Rules, event: Event, clock: &Clock) -> Result<Entry, Faul
         metadata: to_raw_value(&metadata).map_err(|error| Fault::Host(error.into()))?,
         reply_targets,
     };
-    Ok(Entry { run: clock.run_id(), key, placement, request, write_back, assets })
+    let executor = rules.executor.clone();
+    Ok(Entry { run: clock.run_id(), key, placement, request, write_back, executor, assets })
 }
 
 /// Where answers to an event with a route go: along it, then to the targets beside it. Where neither is wanted, as if it had
@@ -198,6 +201,7 @@ mod tests {
         Rules {
             connector,
             fixed_session: None,
+            executor: None,
             create_sessions: true,
             payload_reply_targets,
             delivers: false,

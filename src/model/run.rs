@@ -70,6 +70,8 @@ pub struct Run {
     pub cancel_ms: Option<i64>,
     /// What its attempts consumed; none when their executor did not say.
     pub usage: Option<Usage>,
+    /// Who performs the runs of its session; empty for the default.
+    pub executor: String,
 }
 
 /// What a run was made from: the durable part of an event or of an API submission.

@@ -117,6 +117,7 @@ fn run(say: &Say, seq: i64, now_ms: i64) -> Result<Run, StoreError> {
         error: None,
         body_pruned: false,
         cancel_ms: None,
+        executor: String::new(),
         usage: None,
     })
 }

@@ -18,6 +18,8 @@ use crate::{
 pub struct Claim {
     /// Who will hold the leases.
     pub owner: String,
+    /// Only runs of sessions with these executors; an empty name is the default.
+    pub executors: Vec<String>,
     /// The most runs to take.
     pub limit: i64,
     /// How long the leases last, in milliseconds.
@@ -58,7 +60,7 @@ async fn claim_runs(claim: &Claim, tx: &mut Tx<'_>) -> Result<Vec<ClaimedRun>, S
     let until_ms = claim.now_ms + claim.lease_ms;
     let lease = Lease { owner: &claim.owner, now_ms: claim.now_ms, until_ms };
     let mut claimed = Vec::new();
-    for head in heads::claim(tx, claim.limit, lease).await? {
+    for head in heads::claim(tx, &claim.executors, claim.limit, lease).await? {
         match runs::take_oldest(tx, &head.id, head.epoch, claim.now_ms).await? {
             Some(run) => {
                 tx.record(run_updated(&run, RunChange::Started));

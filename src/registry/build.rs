@@ -53,6 +53,9 @@ impl Builder {
     ) -> Result<Route, Vec<Broken>> {
         let manifest = plugin.manifest();
         let (parts, mut broken) = resolve::sort(&definition.fields, manifest);
+        if let Some(Err(unknown)) = parts.host.executor.as_deref().map(|name| self.surroundings.executors.check(name)) {
+            broken.push(Broken::field("executor", unknown));
+        }
         let secrets = self.values(&parts, pending, &mut broken).await;
         if !broken.is_empty() {
             return Err(broken);
@@ -144,6 +147,7 @@ impl Builder {
             rules: Rules {
                 connector: id.clone(),
                 fixed_session: host.fixed_session,
+                executor: host.executor,
                 create_sessions: host.create_sessions,
                 payload_reply_targets: settings.get("allow_payload_reply_targets") == Some(&Value::Bool(true)),
                 delivers: plugin.delivers(),

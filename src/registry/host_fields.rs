@@ -19,6 +19,8 @@ pub(super) struct HostFields {
     pub(super) fixed_session: Option<SessionId>,
     /// Whether callers need not authenticate.
     pub(super) allow_unauthenticated_ingress: bool,
+    /// Who performs the runs of sessions that its events make; the default one when absent.
+    pub(super) executor: Option<String>,
     /// Accepted events per second; the kind's own rate when absent.
     pub(super) ingress_events_per_second: Option<u32>,
     /// Where outputs go when an event names no target.
@@ -57,6 +59,7 @@ impl HostFields {
         });
         Self {
             fixed_session,
+            executor: take(fields, "executor", broken),
             unknown_deliveries: take(fields, "unknown_deliveries", broken),
             allow_private_network: take(fields, "allow_private_network", broken).unwrap_or_default(),
             allow_unauthenticated_ingress: take(fields, "allow_unauthenticated_ingress", broken).unwrap_or_default(),

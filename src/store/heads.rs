@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 
-use super::{StoreError, sql::Query, writer::Tx};
+use super::{Store, StoreError, sql::Query, writer::Tx};
 use crate::model::ids::DeliveryId;
 
 /// Which line.
@@ -26,6 +26,14 @@ impl Line {
             Self::Lanes => "lanes",
         }
     }
+
+    /// The column that says whose the line is.
+    fn owner(self) -> &'static str {
+        match self {
+            Self::Sessions => "executor",
+            Self::Lanes => "owner",
+        }
+    }
 }
 
 /// A head that is leased to the caller, at this fence.
@@ -38,7 +46,7 @@ pub struct Claimed {
 }
 
 /// The end of a line after items were added.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tail {
     /// The position of the last item that was added.
     pub last_seq: i64,
@@ -46,6 +54,8 @@ pub struct Tail {
     pub queued: i64,
     /// Whether nothing waited and nothing was leased before.
     pub was_idle: bool,
+    /// Whom a lane leads to, or who performs a session's runs.
+    pub owner: String,
 }
 
 /// A lease to take.
@@ -59,17 +69,6 @@ pub struct Lease<'a> {
     pub until_ms: i64,
 }
 
-/// Adds room for items at the end of sessions, making the heads where they are missing. Each id occurs once.
-pub async fn extend(
-    tx: &mut Tx<'_>,
-    line: Line,
-    added: &[(&str, i64)],
-    now_ms: i64,
-) -> Result<HashMap<String, Tail>, StoreError> {
-    let added: Vec<Added<'_>> = added.iter().map(|(id, count)| Added { id, count: *count, owner: None }).collect();
-    grow(tx, line, &added, now_ms).await
-}
-
 /// Room at the end of a line.
 #[derive(Clone, Copy, Debug)]
 pub struct Added<'a> {
@@ -77,11 +76,11 @@ pub struct Added<'a> {
     pub id: &'a str,
     /// How many items.
     pub count: i64,
-    /// Whom a lane leads to, for a head that is made.
+    /// Whom a lane leads to, or who performs a session's runs, for a head that is made.
     pub owner: Option<&'a str>,
 }
 
-/// The same for heads of which lanes say whom they lead to.
+/// Adds room for items at the end of lines, making the heads where they are missing. Each id occurs once.
 pub async fn grow(
     tx: &mut Tx<'_>,
     line: Line,
@@ -92,22 +91,20 @@ pub async fn grow(
     let mut idle: Vec<String> = Vec::new();
     for chunk in added.chunks(64) {
         let table = line.table();
-        let (owner, columns) = if line == Line::Lanes { (", owner", 9) } else { ("", 8) };
+        let owner = line.owner();
         let head = format!(
-            "INSERT INTO {table} (id, state, ready_at, epoch, queued, last_seq, created_ms, updated_ms{owner}) VALUES"
+            "INSERT INTO {table} (id, state, ready_at, epoch, queued, last_seq, created_ms, updated_ms, {owner}) VALUES"
         );
         // Columns of an index are left alone: most heads are ready or leased already, and stay where they are in it.
         let tail = format!(
             "ON CONFLICT (id) DO UPDATE SET queued = {table}.queued + excluded.queued, \
              last_seq = {table}.last_seq + excluded.last_seq, updated_ms = excluded.updated_ms \
-             RETURNING id, state, last_seq, queued"
+             RETURNING id, state, last_seq, queued, {owner}"
         );
-        let mut query = Query::rows(&head, columns, chunk.len(), &tail);
+        let mut query = Query::rows(&head, 9, chunk.len(), &tail);
         for Added { id, count, owner } in chunk {
             query = query.bind(*id).bind(1).bind(now_ms).bind(0).bind(*count).bind(*count).bind(now_ms).bind(now_ms);
-            if line == Line::Lanes {
-                query = query.bind(owner.unwrap_or_default());
-            }
+            query = query.bind(owner.unwrap_or_default());
         }
         let counts: HashMap<&str, i64> = chunk.iter().map(|added| (added.id, added.count)).collect();
         for mut row in tx.fetch(query).await? {
@@ -118,7 +115,7 @@ pub async fn grow(
             let (last_seq, queued): (i64, i64) = (row.take()?, row.take()?);
             // A head that was just made is ready, and has no more than what was added.
             let was_idle = state == 0 || (state == 1 && counts.get(id.as_str()) == Some(&queued));
-            tails.insert(id, Tail { last_seq, queued, was_idle });
+            tails.insert(id, Tail { last_seq, queued, was_idle, owner: row.take()? });
         }
     }
     make_ready(tx, line, &idle, now_ms).await?;
@@ -135,18 +132,39 @@ async fn make_ready(tx: &mut Tx<'_>, line: Line, idle: &[String], now_ms: i64) -
     Ok(())
 }
 
-/// Leases up to `limit` ready sessions, the longest-ready first. The caller takes each one's oldest run next. Which lanes are
-/// leased is said in [`super::turns`].
-pub async fn claim(tx: &mut Tx<'_>, limit: i64, lease: Lease<'_>) -> Result<Vec<Claimed>, StoreError> {
+/// Leases up to `limit` ready sessions of these executors, the longest-ready first. The caller takes each session's oldest
+/// run next. Each executor has a statement of its own, which reads no more of the index than it takes. Which lanes are leased
+/// is said in [`super::turns`].
+pub async fn claim(
+    tx: &mut Tx<'_>,
+    executors: &[String],
+    limit: i64,
+    lease: Lease<'_>,
+) -> Result<Vec<Claimed>, StoreError> {
     let lock = tx.dialect().for_update();
-    let ready = Query::new(format!(
-        "SELECT id FROM sessions WHERE state = 1 AND ready_at <= ? ORDER BY ready_at, id LIMIT ? {lock}"
-    ));
-    let mut ids: Vec<String> = Vec::new();
-    for mut row in tx.fetch(ready.bind(lease.now_ms).bind(limit)).await? {
-        ids.push(row.take()?);
+    let mut ready: Vec<(i64, String)> = Vec::new();
+    for executor in executors {
+        let query = Query::new(format!(
+            "SELECT ready_at, id FROM sessions WHERE state = 1 AND executor = ? AND ready_at <= ? \
+             ORDER BY ready_at, id LIMIT ? {lock}"
+        ));
+        for mut row in tx.fetch(query.bind(executor.as_str()).bind(lease.now_ms).bind(limit)).await? {
+            ready.push((row.take()?, row.take()?));
+        }
     }
-    take(tx, Line::Sessions, ids, lease).await
+    ready.sort_unstable();
+    ready.truncate(usize::try_from(limit).unwrap_or(0));
+    take(tx, Line::Sessions, ready.into_iter().map(|(_, id)| id).collect(), lease).await
+}
+
+/// Whether a session of these executors is ready, for those that are seldom asked for: a look costs no turn of the writer.
+pub async fn is_ready(store: &Store, executors: &[String], now_ms: i64) -> Result<bool, StoreError> {
+    let query = Query::within(
+        "SELECT id FROM sessions WHERE state = 1 AND executor IN",
+        executors.iter().map(String::as_str),
+        "AND ready_at <= ? LIMIT 1",
+    );
+    Ok(!store.read(query.bind(now_ms)).await?.is_empty())
 }
 
 /// Leases these heads, which are ready and were chosen and locked in this transaction.

@@ -15,7 +15,8 @@ use crate::model::{
 };
 
 const COLUMNS: &str = "id, session_id, seq, status, epoch, attempt, source_plugin, source_kind, actor, input, metadata, \
-                       reply_targets, submitted_ms, started_ms, finished_ms, error_code, error_detail, body_pruned, cancel_ms, usage";
+                       reply_targets, submitted_ms, started_ms, finished_ms, error_code, error_detail, body_pruned, cancel_ms, usage, \
+                       COALESCE((SELECT executor FROM sessions WHERE sessions.id = runs.session_id), '')";
 
 /// A run's fence: only the holder of this lease may change it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -210,6 +211,7 @@ fn read(mut row: Row) -> Result<Run, StoreError> {
         body_pruned: row.take::<i64>()? != 0,
         cancel_ms: row.take()?,
         usage: row.take::<Option<String>>()?.map(|text| from_json(&text)).transpose()?,
+        executor: row.take()?,
     })
 }
 

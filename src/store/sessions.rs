@@ -27,6 +27,8 @@ pub struct Session {
     pub created_ms: i64,
     /// When it last changed.
     pub updated_ms: i64,
+    /// Who performs its runs; empty for the default.
+    pub executor: String,
 }
 
 /// Whether a session has work.
@@ -42,7 +44,7 @@ pub enum SessionState {
     Busy,
 }
 
-const COLUMNS: &str = "SELECT id, state, queued, last_seq, created_ms, updated_ms FROM sessions";
+const COLUMNS: &str = "SELECT id, state, queued, last_seq, created_ms, updated_ms, executor FROM sessions";
 
 fn read(mut row: Row) -> Result<Session, StoreError> {
     Ok(Session {
@@ -57,6 +59,7 @@ fn read(mut row: Row) -> Result<Session, StoreError> {
         last_seq: row.take()?,
         created_ms: row.take()?,
         updated_ms: row.take()?,
+        executor: row.take()?,
     })
 }
 
@@ -89,13 +92,20 @@ pub async fn existing(tx: &mut Tx<'_>, ids: &[&SessionId]) -> Result<HashSet<Ses
     Ok(found)
 }
 
-/// Makes an idle session; an existing one is left as it is.
-pub async fn insert_idle(tx: &mut Tx<'_>, id: &SessionId, now_ms: i64) -> Result<(), StoreError> {
+/// Makes an idle session of an executor, the default one when empty; an existing session is left as it is.
+pub async fn insert_idle(tx: &mut Tx<'_>, id: &SessionId, executor: &str, now_ms: i64) -> Result<(), StoreError> {
     let query = Query::new(
-        "INSERT INTO sessions (id, state, ready_at, epoch, queued, last_seq, created_ms, updated_ms) \
-         VALUES (?, 0, ?, 0, 0, 0, ?, ?) ON CONFLICT (id) DO NOTHING",
+        "INSERT INTO sessions (id, state, ready_at, epoch, queued, last_seq, created_ms, updated_ms, executor) \
+         VALUES (?, 0, ?, 0, 0, 0, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
     );
-    tx.execute(query.bind(id).bind(now_ms).bind(now_ms).bind(now_ms)).await.map(drop)
+    tx.execute(query.bind(id).bind(now_ms).bind(now_ms).bind(now_ms).bind(executor)).await.map(drop)
+}
+
+/// How many sessions have a run that waits, by executor as the sessions name it.
+pub async fn waiting(store: &Store) -> Result<Vec<(String, i64)>, StoreError> {
+    let query =
+        Query::new("SELECT executor, COUNT(*) FROM sessions WHERE state = 1 GROUP BY executor ORDER BY executor");
+    store.read(query).await?.into_iter().map(|mut row| Ok((row.take()?, row.take()?))).collect()
 }
 
 /// The place of a run that does not wait: the next one of the session. None when there is no such session.

@@ -39,6 +39,8 @@ pub struct RunView {
     seq: i64,
     /// How often it was claimed.
     attempt: i64,
+    /// Who performs it.
+    executor: String,
     submitted_at_ms: i64,
     updated_at_ms: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -96,12 +98,14 @@ struct OutputView {
 
 impl RunView {
     /// A run that has just been accepted, with how many runs wait before it.
-    pub fn queued(run: Run, before: i64) -> Self {
+    pub fn queued(store: &Store, mut run: Run, before: i64) -> Self {
+        run.executor = store.executor_name(run.executor);
         Self::build(run, Some(before), Vec::new(), Vec::new())
     }
 
     /// A run as it stands, with its outputs and deliveries.
-    pub async fn load(store: &Store, run: Run) -> Result<Self, StoreError> {
+    pub async fn load(store: &Store, mut run: Run) -> Result<Self, StoreError> {
+        run.executor = store.executor_name(run.executor);
         let before = match run.status {
             RunStatus::Queued => Some(runs::queued_before(store, &run).await?),
             _ => None,
@@ -142,6 +146,7 @@ impl RunView {
             status: run.status,
             seq: run.seq,
             attempt: run.attempt,
+            executor: run.executor,
             submitted_at_ms: run.submitted_ms,
             updated_at_ms: run.finished_ms.or(run.started_ms).unwrap_or(run.submitted_ms),
             started_at_ms: run.started_ms,
@@ -175,6 +180,8 @@ fn preview(input: &[RunInput]) -> String {
 pub struct SessionView {
     session_id: SessionId,
     state: SessionState,
+    /// Who performs its runs.
+    executor: String,
     /// Runs that wait.
     queued_runs: i64,
     /// The place of its newest run; 0 before the first.
@@ -192,15 +199,17 @@ impl SessionView {
         let mut targets = session_targets::of(store, &ids).await?;
         let load = |session: Session| {
             let reply_targets = targets.remove(&session.id).unwrap_or_default();
-            Self::new(session, reply_targets)
+            let executor = store.executor_name(session.executor.clone());
+            Self::new(session, executor, reply_targets)
         };
         Ok(sessions.into_iter().map(load).collect())
     }
 
-    fn new(session: Session, reply_targets: Vec<ReplyTarget>) -> Self {
+    fn new(session: Session, executor: String, reply_targets: Vec<ReplyTarget>) -> Self {
         Self {
             session_id: session.id,
             state: session.state,
+            executor,
             queued_runs: session.queued,
             last_seq: session.last_seq,
             created_at_ms: session.created_ms,

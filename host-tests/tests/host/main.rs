@@ -11,6 +11,7 @@ mod crash;
 mod delivery;
 mod duplicates;
 mod events;
+mod executors;
 mod http_contract;
 mod openai;
 mod openapi;

@@ -24,7 +24,7 @@ use kheish::{
 use kheish_host_tests::wait::eventually;
 use tokio_util::sync::CancellationToken;
 
-use super::{Accepted, RunStatus, accept, desk, event};
+use super::{Accepted, RunStatus, accept, desk, event, post};
 
 /// Three attempts, short waits, and leases that are looked after every 100 ms.
 fn settings() -> QueueSettings {
@@ -77,7 +77,7 @@ impl Bench {
         let (clock, stop) = (Clock::system(), CancellationToken::new());
         let executor = Arc::new(Scripted { over: Mutex::new(None) });
         let own = Arc::clone(&executor);
-        let worker = Worker::new(store.clone(), desk(&clock), settings(), "daemon:test".to_owned(), own);
+        let worker = Worker::new(store.clone(), desk(&clock), settings(), "daemon:test".to_owned(), post(own));
         tokio::spawn(worker.run(stop.clone()));
         Self { store: store.clone(), clock, executor, stop }
     }

@@ -26,7 +26,7 @@ use kheish::{
 
 use tokio::sync::mpsc;
 
-use super::{accept, claim, desk, event, finish, sqlite};
+use super::{accept, claim, desk, event, finish, post, sqlite};
 
 async fn cancel(store: &Store, clock: &Clock, run: RunId) -> Cancelled {
     store.write(Cancel { run, now_ms: clock.now_ms() }).await.unwrap()
@@ -79,7 +79,8 @@ async fn an_executor_of_the_daemons_own_is_stopped_at_once() {
     let (tell, mut told) = mpsc::unbounded_channel();
     // The next heartbeat is minutes away: only the wake-up can be in time.
     let settings = QueueSettings { default_lease_ms: 3_600_000, poll_interval_ms: 10, ..QueueSettings::default() };
-    let worker = Worker::new(store.clone(), desk(&clock), settings, "daemon:me".to_owned(), Arc::new(Endless(tell)));
+    let worker =
+        Worker::new(store.clone(), desk(&clock), settings, "daemon:me".to_owned(), post(Arc::new(Endless(tell))));
     let working = tokio::spawn(worker.run(phase.token()));
     for key in ["a", "b"] {
         let Ok(Accepted::Fresh(run, _)) = accept(&store, event(&clock, "s", key, key)).await else { panic!() };

@@ -9,6 +9,7 @@ use std::{collections::HashMap, sync::Arc};
 use kheish::{
     clock::Clock,
     delivery::destinations::NoConnectors,
+    executor::{Executor, worker::Post},
     ingress::accept::{Accept, Accepted, Entry, Key, Refused},
     metrics::Metrics,
     model::{
@@ -35,6 +36,7 @@ use kheish::{
 
 mod attempts;
 mod cancel;
+mod choice;
 mod events;
 mod operate;
 mod pauses;
@@ -44,6 +46,7 @@ mod vault;
 
 use attempts::{a_failure_says_whether_another_attempt_may_help, an_attempt_is_over_with_its_lease};
 use cancel::a_run_that_waits_or_runs_is_cancelled_once;
+use choice::claims_take_their_own_executors_sessions;
 use events::{an_event_is_told_of_step_by_step, only_commands_that_succeed_are_told_of};
 use operate::{operators_change_deliveries, what_is_looked_up_goes_first_and_is_fenced};
 use pauses::a_pause_holds_its_lanes_and_no_others;
@@ -76,6 +79,7 @@ on_both!(
     runs_of_a_session_are_claimed_one_by_one_in_order,
     a_late_write_is_refused_by_the_fence,
     a_run_that_waits_or_runs_is_cancelled_once,
+    claims_take_their_own_executors_sessions,
     outputs_become_one_delivery_for_each_target,
     many_writers_neither_lose_nor_repeat,
     secrets_are_kept_sealed,
@@ -133,6 +137,7 @@ fn event(clock: &Clock, session: &str, key: &str, payload: &str) -> Accept {
         placement: placement.creating(true),
         request,
         write_back: false,
+        executor: None,
         assets: Vec::new(),
     };
     Accept {
@@ -152,9 +157,20 @@ async fn accept(store: &Store, event: Accept) -> Result<Accepted, Refused> {
     store.write(event).await.unwrap().map(|mut accepted| accepted.remove(0))
 }
 
+/// The default executor's post.
+fn post(executor: Arc<dyn Executor>) -> Post {
+    Post { serves: vec![String::new()], concurrent_runs: 64, executor }
+}
+
 async fn claim(store: &Store, clock: &Clock, limit: i64) -> Vec<ClaimedRun> {
     store
-        .write(Claim { owner: "worker:test".to_owned(), limit, lease_ms: 60_000, now_ms: clock.now_ms() })
+        .write(Claim {
+            owner: "worker:test".to_owned(),
+            executors: vec![String::new()],
+            limit,
+            lease_ms: 60_000,
+            now_ms: clock.now_ms(),
+        })
         .await
         .unwrap()
 }

@@ -72,7 +72,15 @@ async fn end_run(store: &Store, clock: &Clock, outputs: u64, targets: Vec<ReplyT
         reply_targets: targets,
     };
     let placement = Placement::new(&connector, &session, Vec::new())?.creating(true);
-    let entry = Entry { run: clock.run_id(), key: None, placement, request, write_back: false, assets: Vec::new() };
+    let entry = Entry {
+        run: clock.run_id(),
+        key: None,
+        placement,
+        request,
+        write_back: false,
+        executor: None,
+        assets: Vec::new(),
+    };
     let accept = Accept {
         source: API.to_owned(),
         entries: vec![entry],
@@ -81,7 +89,8 @@ async fn end_run(store: &Store, clock: &Clock, outputs: u64, targets: Vec<ReplyT
         now_ms: clock.now_ms(),
     };
     store.write(accept).await??;
-    let claim = Claim { owner: "prefill".to_owned(), limit: 1, lease_ms: 600_000, now_ms: clock.now_ms() };
+    let executors = vec![String::new()];
+    let claim = Claim { owner: "prefill".to_owned(), executors, limit: 1, lease_ms: 600_000, now_ms: clock.now_ms() };
     let claimed = store.write(claim).await?.pop().context("the run that was made is claimed")?;
     let said = (0..outputs).map(|number| Output::from(format!("Order {number} has arrived."))).collect();
     let desk = Desk { clock: clock.clone(), destinations: Arc::new(NoConnectors) };

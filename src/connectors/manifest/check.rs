@@ -8,7 +8,7 @@ use super::{HmacRecipe, Manifest, Recipe, egress};
 const CONTRACT: &str = "0.1";
 
 /// Names in a connector's table that are the host's own.
-pub(crate) const HOST_FIELDS: [&str; 11] = [
+pub(crate) const HOST_FIELDS: [&str; 12] = [
     "name",
     "kind",
     "fixed_session_id",
@@ -20,6 +20,7 @@ pub(crate) const HOST_FIELDS: [&str; 11] = [
     "session_policy",
     "unknown_deliveries",
     "allow_private_network",
+    "executor",
 ];
 
 /// What stands between braces in a template.

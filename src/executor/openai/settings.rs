@@ -7,20 +7,10 @@ use serde_json::{Map, Value};
 /// Fields of a request that only the host sets.
 const OWN_FIELDS: [&str; 4] = ["messages", "model", "stream", "stream_options"];
 
-/// The form of the section, so that others can stand beside it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum EndpointType {
-    /// A chat-completions endpoint.
-    Openai,
-}
-
 /// A chat-completions endpoint and how it is used.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OpenAiSettings {
-    /// Always `openai`.
-    pub r#type: EndpointType,
     /// What `/chat/completions` is appended to.
     pub base_url: String,
     /// The model's name.
@@ -62,6 +52,8 @@ pub struct OpenAiSettings {
     /// Whether the endpoint may lie on this machine or in a private network.
     #[serde(default)]
     pub allow_private_network: bool,
+    /// Runs at once; `queue.concurrent_runs` when absent.
+    pub concurrent_runs: Option<usize>,
     /// Whether the answer is asked for as a stream.
     #[serde(default = "defaults::stream")]
     pub stream: bool,
@@ -148,7 +140,7 @@ mod tests {
     use super::*;
 
     fn endpoint(text: &str) -> Result<String, Vec<String>> {
-        let settings: OpenAiSettings = toml_edit::de::from_str(&format!("type = \"openai\"\n{text}")).unwrap();
+        let settings: OpenAiSettings = toml_edit::de::from_str(text).unwrap();
         settings.endpoint().map(String::from)
     }
 

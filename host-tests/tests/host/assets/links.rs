@@ -7,6 +7,7 @@ use kheish_host_tests::{
     host::{Host, HostBuilder},
     receiver::Receiver,
     spans,
+    wait::eventually,
 };
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -71,8 +72,12 @@ async fn a_receiver_fetches_the_file_of_its_delivery_and_no_other() {
         }
         nobody.with_token("wrong").get(&path).await.problem(401, "auth", "invalid_token");
         // What is said of these requests anywhere does not help others.
-        let audit = fs::read_to_string(host.state_folder().join("control-plane-auth/audit.jsonl")).unwrap();
-        assert!(audit.contains("invalid_link") && !audit.contains(token), "{audit}");
+        let audit = host.state_folder().join("control-plane-auth/audit.jsonl");
+        let audit = eventually("the refusal is in the audit file", async || {
+            fs::read_to_string(&audit).ok().filter(|text| text.contains("invalid_link"))
+        })
+        .await;
+        assert!(!audit.contains(token), "{audit}");
         assert!(!host.log().contains(token), "{}", host.log());
         let traces = receiver.received_at(spans::PATH);
         let is_told = |bytes: &[u8]| bytes.windows(token.len()).any(|window| window == token.as_bytes());
@@ -93,7 +98,7 @@ async fn links_run_out() {
     let body = delivered(&host, &receiver, &file).await;
     let path = body["artifact_attachments"][0]["download_path"].as_str().unwrap();
     let over = async || (anybody(&host).get(path).await.status == 401).then_some(());
-    kheish_host_tests::wait::eventually("the link is over", over).await;
+    eventually("the link is over", over).await;
     host.get(&format!("/v1/assets/{file}/raw")).await.expect(200);
 }
 

@@ -13,7 +13,7 @@ async fn broken_settings_files() {
     );
     assert_refused(&with_settings("[queue]\nmax_attempts = \"many\"\n").await, &["settings.toml:2", "max_attempts"]);
     assert_refused(&with_settings("[quue]\n").await, &["settings.toml:1", "quue"]);
-    assert_refused(&with_settings("executor = \"magic\"\n").await, &["settings.toml:1", "executor", "echo"]);
+    assert_refused(&builder().executor("magic").run_to_end().await, &["executor", "magic", "claim, echo"]);
     assert_refused(&with_settings("[guests]\nmemory_bytes = -1\n").await, &["settings.toml:2", "memory_bytes"]);
     assert_refused(&with_settings("listen = \"here\"\n").await, &["settings.toml:1", "listen"]);
 }
