@@ -85,8 +85,14 @@ impl App {
         let egress = Arc::new(Egress::new(settings.egress.clone()).context("building the HTTP client")?);
         let Assembly { connectors, routes, plugins, allocation } =
             Assembly::build(&settings, &ground, definitions, (native, Arc::clone(&egress))).await?;
-        let Ground { clock, folder, audit, auth, store, vault, assets, executors, .. } = ground;
-        let means = Means { store: store.clone(), vault, egress: Arc::clone(&egress) };
+        let Ground { clock, folder, audit, auth, store, vault, assets, executors, run_tokens, .. } = ground;
+        let means = Means {
+            store: store.clone(),
+            clock: clock.clone(),
+            vault,
+            egress: Arc::clone(&egress),
+            tokens: run_tokens,
+        };
         let posts = executors::posts(&settings, &executors, &means)?;
         executors::tell_of_orphans(&store, &executors).await.context("looking for sessions of former executors")?;
 

@@ -6,6 +6,7 @@
 
 pub mod cancel;
 pub mod claim;
+pub mod hand_over;
 pub mod hold;
 pub mod rescue;
 

@@ -6,6 +6,7 @@ use zeroize::Zeroizing;
 
 pub mod mask;
 pub mod master_key;
+pub mod run_token;
 pub mod seal;
 pub mod webhook;
 

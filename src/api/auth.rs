@@ -20,6 +20,7 @@ use crate::{
     clock::Clock,
     config::auth::{AuthMode, AuthSettings},
     metrics::Metrics,
+    secrets::run_token::RunTokens,
     wire::problem::Problem,
 };
 
@@ -57,7 +58,13 @@ pub struct Auth {
     metrics: Arc<Metrics>,
     clock: Clock,
     links: Arc<Links>,
+    run_tokens: Arc<RunTokens>,
 }
+
+/// The epoch that a request's token is good for, beside those of a request that needs none: whoever was sent a run may speak
+/// of it under that epoch only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TokenEpoch(pub i64);
 
 impl Rules {
     /// Reads tokens and origins. One sentence for each thing to mend: there is no way to be open to the network by
@@ -120,14 +127,24 @@ fn refused(mode: AuthMode, listen: SocketAddr, admin: bool, read_only: bool) -> 
 }
 
 impl Auth {
-    /// The door with these rules, whose refusals and changes go to `audit`. `links` are good for their files only.
-    pub fn new(rules: Rules, audit: Audit, metrics: Arc<Metrics>, clock: Clock, links: Arc<Links>) -> Self {
-        Self { rules: Arc::new(rules), audit, metrics, clock, links }
+    /// The door with these rules, whose refusals and changes go to `audit`. Links are good for their files only, and tokens of runs for
+    /// their runs.
+    pub fn new(
+        rules: Rules,
+        audit: Audit,
+        metrics: Arc<Metrics>,
+        clock: Clock,
+        (links, run_tokens): (Arc<Links>, Arc<RunTokens>),
+    ) -> Self {
+        Self { rules: Arc::new(rules), audit, metrics, clock, links, run_tokens }
     }
 
-    async fn let_in(&self, zone: Zone, remote: IpAddr, request: Request, next: Next) -> Response {
+    async fn let_in(&self, zone: Zone, remote: IpAddr, mut request: Request, next: Next) -> Response {
         if zone == Zone::Probe {
             return next.run(request).await;
+        }
+        if let Some(epoch) = self.token_epoch(&request) {
+            request.extensions_mut().insert(epoch);
         }
         let role = match self.role(&request, remote) {
             Ok(role) => role,
@@ -141,6 +158,12 @@ impl Auth {
         response
     }
 
+    /// What the token of a call about one run is good for, when it is one that was sent with that run.
+    fn token_epoch(&self, request: &Request) -> Option<TokenEpoch> {
+        let run = access::spoken_of(request.method(), request.uri().path())?;
+        self.run_tokens.epoch(run, bearer(request.headers()).ok()?).map(TokenEpoch)
+    }
+
     /// As whom a request may pass.
     fn role(&self, request: &Request, remote: IpAddr) -> Result<&'static str, Problem> {
         if let Some((asset, token)) = access::link(request.method(), request.uri())
@@ -148,6 +171,9 @@ impl Auth {
         {
             let is_good = self.links.is_good(asset, token, self.clock.now_ms());
             return if is_good { Ok("link") } else { Err(self.refuse(Failure::InvalidLink, remote)) };
+        }
+        if request.extensions().get::<TokenEpoch>().is_some() {
+            return Ok("receiver");
         }
         let Some(tokens) = &self.rules.tokens else { return Ok("anybody") };
         let token = bearer(request.headers()).map_err(|failure| self.refuse(failure, remote))?;

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use axum::{Json, extract::State};
+use axum::{Extension, Json, extract::State};
 use serde::{Deserialize, Serialize};
 use tracing::Instrument as _;
 use utoipa::ToSchema;
@@ -14,6 +14,7 @@ pub mod claim;
 
 use super::{
     Api,
+    auth::TokenEpoch,
     runs::{not_found, parse},
 };
 use crate::{
@@ -73,8 +74,10 @@ pub struct Kept {
 pub async fn heartbeat(
     State(api): State<Api>,
     extract::Path(id): extract::Path<String>,
+    token: Option<Extension<TokenEpoch>>,
     extract::Json(body): extract::Json<HeartbeatBody>,
 ) -> Result<Json<Kept>, Problem> {
+    check_token(&api, &id, body.epoch, token)?;
     let fence = fence(&api, &id, body.epoch).await?;
     let until_ms = api.clock.now_ms() + lease_ms(&api, body.lease_ms)?;
     match api.store.write(Heartbeat { fence, until_ms }).await? {
@@ -116,8 +119,10 @@ pub struct Stored {
 pub async fn outputs(
     State(api): State<Api>,
     extract::Path(id): extract::Path<String>,
+    token: Option<Extension<TokenEpoch>>,
     extract::Json(body): extract::Json<OutputsBody>,
 ) -> Result<Json<Stored>, Problem> {
+    check_token(&api, &id, body.epoch, token)?;
     check(&body.outputs)?;
     let fence = fence(&api, &id, body.epoch).await?;
     match api.store.write(Append { fence, outputs: body.outputs, now_ms: api.clock.now_ms() }).await? {
@@ -160,8 +165,10 @@ pub struct FinishBody {
 pub async fn finish(
     State(api): State<Api>,
     extract::Path(id): extract::Path<String>,
+    token: Option<Extension<TokenEpoch>>,
     extract::Json(body): extract::Json<FinishBody>,
 ) -> Result<Json<RunView>, Problem> {
+    check_token(&api, &id, body.epoch, token)?;
     check(&body.outputs)?;
     end(&api, &id, body.epoch, End::Completed(body.outputs)).await
 }
@@ -199,8 +206,10 @@ pub struct FailBody {
 pub async fn fail(
     State(api): State<Api>,
     extract::Path(id): extract::Path<String>,
+    token: Option<Extension<TokenEpoch>>,
     extract::Json(body): extract::Json<FailBody>,
 ) -> Result<Json<RunView>, Problem> {
+    check_token(&api, &id, body.epoch, token)?;
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
     if !(1..=64).contains(&body.code.len()) || !body.code.bytes().all(plain) {
         return Err(invalid("code", "1 to 64 of a-z, 0-9 and _"));
@@ -241,6 +250,14 @@ async fn fence(api: &Api, id: &str, epoch: i64) -> Result<Fence, Problem> {
 fn lease_ms(api: &Api, asked: Option<i64>) -> Result<i64, Problem> {
     let lease_ms = asked.unwrap_or(api.queue.default_lease_ms);
     if LEASE_MS.contains(&lease_ms) { Ok(lease_ms) } else { Err(invalid("lease_ms", "100 to 3600000")) }
+}
+
+/// A token that came with a run speaks for the lease that it came with, whatever the body names.
+fn check_token(api: &Api, id: &str, epoch: i64, token: Option<Extension<TokenEpoch>>) -> Result<(), Problem> {
+    match token {
+        Some(Extension(TokenEpoch(good))) if good != epoch => Err(lost(api, id, epoch)),
+        _ => Ok(()),
+    }
 }
 
 fn lost(api: &Api, id: &str, epoch: i64) -> Problem {

@@ -4,10 +4,19 @@ use std::sync::Arc;
 
 use super::StartError;
 use crate::{
+    clock::Clock,
     config::Settings,
     egress::Egress,
-    executor::{Executor, echo::Echo, openai::OpenAi, settings::ExecutorSettings, worker::Post},
+    executor::{
+        Executor,
+        echo::Echo,
+        openai::OpenAi,
+        push::{self, Push},
+        settings::ExecutorSettings,
+        worker::Post,
+    },
     model::roster::{ExecutorKind, Roster},
+    secrets::run_token::RunTokens,
     store::{Store, StoreError, sessions},
     vault::Vault,
 };
@@ -17,6 +26,8 @@ pub(super) struct Means {
     pub(super) store: Store,
     pub(super) vault: Vault,
     pub(super) egress: Arc<Egress>,
+    pub(super) clock: Clock,
+    pub(super) tokens: Arc<RunTokens>,
 }
 
 /// A post for each executor that the daemon performs itself.
@@ -26,6 +37,7 @@ pub(super) fn posts(settings: &Settings, roster: &Roster, means: &Means) -> Resu
         let section = settings.executors.get(name);
         let made: Result<Arc<dyn Executor>, Vec<String>> = match section {
             Some(ExecutorSettings::Openai(openai)) => means.openai(openai.clone()),
+            Some(ExecutorSettings::Push(push)) => means.push(name, push.clone(), settings.queue.default_lease_ms),
             _ => Ok(Arc::new(Echo)),
         };
         let concurrent_runs = section.and_then(ExecutorSettings::concurrent_runs);
@@ -51,6 +63,23 @@ impl Means {
     ) -> Result<Arc<dyn Executor>, Vec<String>> {
         let made = OpenAi::new(settings, (self.store.clone(), self.vault.clone()), Arc::clone(&self.egress))?;
         Ok(Arc::new(made))
+    }
+
+    fn push(
+        &self,
+        name: &str,
+        settings: push::settings::PushSettings,
+        default_lease_ms: i64,
+    ) -> Result<Arc<dyn Executor>, Vec<String>> {
+        let ground = push::Ground {
+            store: self.store.clone(),
+            clock: self.clock.clone(),
+            vault: self.vault.clone(),
+            egress: Arc::clone(&self.egress),
+            tokens: Arc::clone(&self.tokens),
+            default_lease_ms,
+        };
+        Ok(Arc::new(Push::new(name, settings, ground)?))
     }
 }
 

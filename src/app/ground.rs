@@ -14,7 +14,7 @@ use crate::{
     metrics::Metrics,
     model::roster::Roster,
     registry::{self, definition::Definition},
-    secrets::master_key::MasterKeySource,
+    secrets::{master_key::MasterKeySource, run_token::RunTokens},
     state_folder::StateFolder,
     store::Store,
     vault::{Vault, VaultError},
@@ -31,6 +31,8 @@ pub(super) struct Ground {
     pub(super) vault: Vault,
     pub(super) assets: Arc<Assets>,
     pub(super) executors: Arc<Roster>,
+    /// What receivers of runs show.
+    pub(super) run_tokens: Arc<RunTokens>,
     /// The connectors of the file.
     pub(super) definitions: Vec<Definition>,
 }
@@ -60,12 +62,14 @@ impl Ground {
             .with_context(|| format!("opening the folder of files in `{}`", folder.path().display()))?;
         let assets = Arc::new(assets);
         let links = Arc::clone(assets.links());
-        let auth = Auth::new(rules, audit.clone(), Arc::clone(&metrics), clock.clone(), links);
+        let run_tokens = Arc::new(RunTokens::new(links.derived_key("run tokens")));
+        let auth =
+            Auth::new(rules, audit.clone(), Arc::clone(&metrics), clock.clone(), (links, Arc::clone(&run_tokens)));
         let store = open_store(settings, folder.path(), Arc::clone(&metrics)).await?;
         store.name_default_executor(executors.default_name());
         let executors = Arc::new(executors);
         let vault = Vault::open(&store, &clock, folder.path(), source).await.map_err(vault_failed)?;
-        Ok(Self { assets, clock, folder, audit, auth, metrics, store, vault, executors, definitions })
+        Ok(Self { assets, clock, folder, audit, auth, metrics, store, vault, executors, run_tokens, definitions })
     }
 }
 

@@ -43,6 +43,12 @@ impl Links {
         format!("/v1/assets/{asset_id}/raw?token={until:x}.{mac}")
     }
 
+    /// A key for another purpose, as good as this one and of no use for links.
+    pub fn derived_key(&self, purpose: &str) -> [u8; 32] {
+        let mac = Hmac::<Sha256>::new_from_slice(&self.key).map(|mac| mac.chain_update(format!("key\n{purpose}")));
+        mac.map(|mac| mac.finalize().into_bytes().into()).unwrap_or_default()
+    }
+
     /// Whether `token` is good for this file now. Compared in constant time.
     pub fn is_good(&self, asset_id: &str, token: &str, now_ms: i64) -> bool {
         let Some((until, sent)) = token.split_once('.') else { return false };

@@ -13,6 +13,7 @@ use crate::{
         append::{Append, Appended, MAX_OUTPUTS},
         spend::Spend,
     },
+    queue::hand_over::HandOver,
     store::{Store, runs::Fence},
 };
 
@@ -61,6 +62,16 @@ impl<'a> Attempt<'a> {
         match self.store.write(Spend { fence: self.fence, usage }).await {
             Ok(true) => Ok(()),
             Ok(false) => Err(lost()),
+            Err(error) => Err(Failure::passing("store_failed", error.to_string())),
+        }
+    }
+
+    /// Gives the lease to `owner`, who renews it or loses it after so many milliseconds. From then on the daemon renews it no
+    /// more, and a restart leaves it alone. When it was lost meanwhile somebody has ended the run: nothing is left to do.
+    pub async fn hand_over(&self, owner: &str, lease_ms: i64) -> Result<(), Failure> {
+        let until_ms = self.clock.now_ms() + lease_ms;
+        match self.store.write(HandOver { fence: self.fence, owner: owner.to_owned(), until_ms }).await {
+            Ok(_) => Ok(()),
             Err(error) => Err(Failure::passing("store_failed", error.to_string())),
         }
     }

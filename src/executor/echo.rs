@@ -3,20 +3,17 @@
 use async_trait::async_trait;
 
 use super::{
-    Executor,
+    Answer, Executor,
     attempt::{Attempt, Failure},
 };
-use crate::model::{
-    output::Output,
-    run::{Run, RunInput},
-};
+use crate::model::run::{Run, RunInput};
 
 /// Says back the text of a run, one output for all of it.
 pub struct Echo;
 
 #[async_trait]
 impl Executor for Echo {
-    async fn perform(&self, run: &Run, _: &Attempt<'_>) -> Result<Vec<Output>, Failure> {
+    async fn perform(&self, run: &Run, _: &Attempt<'_>) -> Result<Answer, Failure> {
         let texts: Vec<&str> = run
             .request
             .input
@@ -26,6 +23,6 @@ impl Executor for Echo {
                 RunInput::Asset { .. } | RunInput::RemoteFile(_) => None,
             })
             .collect();
-        Ok(vec![texts.join("\n").into()])
+        Ok(Answer::Said(vec![texts.join("\n").into()]))
     }
 }

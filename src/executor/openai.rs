@@ -208,7 +208,7 @@ impl OpenAi {
 
 #[async_trait]
 impl Executor for OpenAi {
-    async fn perform(&self, run: &Run, attempt: &Attempt<'_>) -> Result<Vec<Output>, attempt::Failure> {
+    async fn perform(&self, run: &Run, attempt: &Attempt<'_>) -> Result<super::Answer, attempt::Failure> {
         let messages = self.compose(run).await.map_err(Failure::another_try)?;
         let answer = self.ask_patiently(attempt, &self.body(&messages)).await?;
         if answer.said().is_empty() {
@@ -216,7 +216,7 @@ impl Executor for OpenAi {
             let detail = format!("the model ended without a text; finish_reason: {reason}");
             return Err(Failure::last("openai_answer_empty", detail).last_word());
         }
-        Ok(vec![Output::from(answer.said().to_owned())])
+        Ok(vec![Output::from(answer.said().to_owned())].into())
     }
 }
 

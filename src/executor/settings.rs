@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::openai::settings::OpenAiSettings;
+use super::{openai::settings::OpenAiSettings, push::settings::PushSettings};
 use crate::model::roster::{ExecutorKind, Roster};
 
 /// What is set of an executor, by its type.
@@ -17,6 +17,8 @@ pub enum ExecutorSettings {
     Echo(EchoSettings),
     /// A chat-completions endpoint.
     Openai(OpenAiSettings),
+    /// A URL that runs are sent to.
+    Push(PushSettings),
 }
 
 /// Nothing can be set of it: its workers say how many runs they want, and for how long.
@@ -39,6 +41,7 @@ impl ExecutorSettings {
             Self::Claim(_) => ExecutorKind::Claim,
             Self::Echo(_) => ExecutorKind::Echo,
             Self::Openai(_) => ExecutorKind::Openai,
+            Self::Push(_) => ExecutorKind::Push,
         }
     }
 
@@ -48,6 +51,7 @@ impl ExecutorSettings {
             Self::Claim(_) => None,
             Self::Echo(echo) => echo.concurrent_runs,
             Self::Openai(openai) => openai.concurrent_runs,
+            Self::Push(push) => push.concurrent_runs,
         }
     }
 }

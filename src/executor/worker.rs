@@ -7,14 +7,15 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use super::{
-    Executor,
+    Answer, Executor,
     attempt::{Again, Attempt, Failure},
 };
 use crate::{
     metrics::label::RunOutcome,
-    model::run::Run,
+    model::run::{Run, RunError},
     outputs::{
         address::Desk,
+        append::MAX_OUTPUTS,
         finish::{End, Finish, Finished},
     },
     places::Places,
@@ -120,7 +121,11 @@ impl Worker {
         let attempt = Attempt::new(&self.store, &self.desk.clock, &run);
         let end = tokio::select! {
             answer = self.post.executor.perform(&run, &attempt) => match answer {
-                Ok(outputs) => End::Completed(outputs),
+                Ok(Answer::Said(outputs)) => End::Completed(outputs),
+                Ok(Answer::HandedOver) => {
+                    tracing::info!(run = %run.id, "run {} was taken over by its receiver", run.id);
+                    return;
+                }
                 Err(failure) => self.end(&run, failure),
             },
             stopped = self.hold(fence, cancels) => match stopped {
@@ -131,6 +136,14 @@ impl Worker {
                 }
             }
         };
+        if let Some(refused) = self.finish(&run, end).await {
+            self.finish(&run, End::Failed(refused)).await;
+        }
+    }
+
+    /// Writes an attempt's end. What it says may be refused; then the answer is why, and the run is as it was.
+    async fn finish(&self, run: &Run, end: End) -> Option<RunError> {
+        let fence = Fence { run: run.id, epoch: run.epoch };
         let outcome = end.outcome();
         let finish = self.store.write(Finish { fence, end, desk: self.desk.clone() });
         match finish.instrument(trace::finish(run.id)).await {
@@ -147,13 +160,18 @@ impl Worker {
                 tracing::warn!(run = %run.id, "run {} was taken over before it ended", run.id);
             }
             Ok(Finished::UnknownAsset(asset)) => {
-                tracing::error!(run = %run.id, %asset, "run {} wants asset {asset} to go out, which does not exist", run.id);
+                let detail = format!("there is no asset `{asset}` to go out");
+                return Some(RunError { code: "asset_not_found".to_owned(), detail });
             }
-            Ok(Finished::TooMany) => tracing::error!(run = %run.id, "run {} said more than a run may", run.id),
+            Ok(Finished::TooMany) => {
+                let detail = format!("a run says at most {MAX_OUTPUTS} outputs");
+                return Some(RunError { code: "too_many_outputs".to_owned(), detail });
+            }
             Err(error) => {
                 tracing::error!(run = %run.id, %error, "run {} could not be finished; it is taken up again after its lease", run.id)
             }
         }
+        None
     }
 
     /// The end of an attempt without an answer: the run waits for another where one may help and the settings allow it.

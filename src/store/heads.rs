@@ -273,6 +273,13 @@ pub async fn renew(tx: &mut Tx<'_>, line: Line, head: &Claimed, until_ms: i64) -
     Ok(tx.execute(query.bind(until_ms).bind(head.id.as_str()).bind(head.epoch)).await? == 1)
 }
 
+/// Makes somebody else the owner of a session's lease, which keeps its fence. False when the lease was lost.
+pub async fn pass_on(tx: &mut Tx<'_>, head: &Claimed, owner: &str, until_ms: i64) -> Result<bool, StoreError> {
+    let query =
+        Query::new("UPDATE sessions SET lease_owner = ?, lease_until = ? WHERE id = ? AND epoch = ? AND state = 2");
+    Ok(tx.execute(query.bind(owner).bind(until_ms).bind(head.id.as_str()).bind(head.epoch)).await? == 1)
+}
+
 /// Up to `limit` heads whose lease is over: past its end, or held by a former process of this daemon (an owner that
 /// starts with `own` but is not `me`), whose tasks died with it.
 pub async fn abandoned(

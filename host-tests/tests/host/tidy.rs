@@ -34,7 +34,7 @@ const MAY_USE: [(&str, &str); 29] = [
     ("ingress", "clock config connectors delivery metrics model queue secrets sessions store telemetry wire"),
     ("sessions", "model store"),
     ("queue", "clock model store"),
-    ("executor", "clock connectors egress metrics model outputs places queue secrets store telemetry vault"),
+    ("executor", "clock connectors egress metrics model outputs places queue secrets store telemetry vault wire"),
     ("outputs", "clock delivery metrics model store"),
     ("delivery", "assets clock connectors egress metrics model nearest places secrets store telemetry"),
     // Settings are read where they are used; this names them all.

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use kheish::{
     clock::Clock,
     executor::{
-        Executor,
+        Answer, Executor,
         attempt::{Attempt, Failure},
         worker::Worker,
     },
@@ -45,7 +45,7 @@ struct Scripted {
 
 #[async_trait]
 impl Executor for Scripted {
-    async fn perform(&self, run: &Run, attempt: &Attempt<'_>) -> Result<Vec<Output>, Failure> {
+    async fn perform(&self, run: &Run, attempt: &Attempt<'_>) -> Result<Answer, Failure> {
         *self.over.lock().unwrap() = Some(attempt.over());
         assert_eq!(attempt.say(vec![said("thought")]).await?, 1);
         attempt.spend(Usage { input_tokens: 10, model: Some("m".to_owned()), ..Usage::default() }).await?;
@@ -55,7 +55,7 @@ impl Executor for Scripted {
             Some("never") => Err(passing),
             Some("fatal") => Err(Failure::fatal("refused", "the other side does not want it".to_owned())),
             Some("endless") => std::future::pending().await,
-            _ => Ok(vec![said("answer")]),
+            _ => Ok(vec![said("answer")].into()),
         }
     }
 }

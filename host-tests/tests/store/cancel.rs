@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use kheish::{
     clock::Clock,
     executor::{
-        Executor,
+        Answer, Executor,
         attempt::{Attempt, Failure},
         worker::Worker,
     },
@@ -14,7 +14,6 @@ use kheish::{
     lifecycle::Phase,
     model::{
         ids::RunId,
-        output::Output,
         run::{Run, RunStatus},
     },
     queue::{
@@ -65,7 +64,7 @@ impl Drop for Told {
 
 #[async_trait]
 impl Executor for Endless {
-    async fn perform(&self, _: &Run, _: &Attempt<'_>) -> Result<Vec<Output>, Failure> {
+    async fn perform(&self, _: &Run, _: &Attempt<'_>) -> Result<Answer, Failure> {
         let told = Told(self.0.clone());
         told.0.send("begun").unwrap();
         std::future::pending().await

@@ -79,6 +79,12 @@ pub(super) fn link<'r>(method: &Method, uri: &'r Uri) -> Option<(&'r str, &'r st
     Some((segments(uri.path()).nth(2)?, token))
 }
 
+/// The run that a call of whoever performs it is about, as its path was sent.
+pub(super) fn spoken_of<'r>(method: &Method, path: &'r str) -> Option<&'r str> {
+    let is_about_one = method == Method::POST && OF_WORKERS[1..].iter().any(|pattern| matches(pattern, path));
+    segments(path).nth(2).filter(|_| is_about_one)
+}
+
 /// Whether a request that was let in is a row in the audit file.
 pub(super) fn is_audited(method: &Method, path: &str) -> bool {
     let of_worker = method == Method::POST && OF_WORKERS.iter().any(|pattern| matches(pattern, path));
@@ -192,6 +198,21 @@ mod tests {
         }
         for method in [Method::HEAD, Method::OPTIONS, Method::POST, Method::PUT, Method::DELETE] {
             assert_eq!(link(method, "/v1/assets/ab/raw?token=1.2"), None);
+        }
+    }
+
+    #[test]
+    fn calls_about_a_run_are_four_posts() {
+        for verb in ["heartbeat", "outputs", "finish", "fail"] {
+            let path = format!("/v1/runs/run_a/{verb}");
+            assert_eq!(spoken_of(&Method::POST, &path), Some("run_a"));
+            assert_eq!(spoken_of(&Method::GET, &path), None, "{path}");
+            assert_eq!(spoken_of(&Method::POST, &format!("{path}/")), None, "{path}/");
+        }
+        for path in
+            ["/v1/runs/claim", "/v1/runs/run_a", "/v1/runs/run_a/cancel", "/v1/runs/a%2fb/finish", "/v1/runs//finish"]
+        {
+            assert_eq!(spoken_of(&Method::POST, path), None, "{path}");
         }
     }
 

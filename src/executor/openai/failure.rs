@@ -113,8 +113,8 @@ fn told(body: &[u8]) -> String {
     said.unwrap_or_else(|| String::from_utf8_lossy(body).into_owned())
 }
 
-/// `retry-after-ms`, or `Retry-After` in seconds or as a date.
-fn wait(headers: &HeaderMap) -> Option<Duration> {
+/// How long an answer asks to wait: `retry-after-ms`, or `Retry-After` in seconds or as a date.
+pub fn wait(headers: &HeaderMap) -> Option<Duration> {
     let text = |name| headers.get(name).and_then(|value: &http::HeaderValue| value.to_str().ok()).map(str::trim);
     let number = |text: &str, unit: f64| {
         let number = text.parse::<f64>().ok().filter(|number| *number >= 0.0)?;
