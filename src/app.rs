@@ -43,6 +43,7 @@ use crate::{
 
 mod assembly;
 mod executors;
+mod files;
 mod ground;
 
 use assembly::Assembly;

@@ -16,6 +16,7 @@ use crate::{
     secrets::SecretSet,
 };
 
+pub mod files;
 pub mod folder;
 pub mod kinds;
 pub mod manifest;
@@ -24,6 +25,7 @@ pub mod outgoing;
 pub mod pulled;
 pub mod wasm;
 
+use files::Files;
 use manifest::Manifest;
 use outbound::Outbound;
 use outgoing::{Attempt, Failure, Outgoing, Search};
@@ -118,6 +120,8 @@ pub struct Context {
     pub delivery_permits: Arc<tokio::sync::Semaphore>,
     /// What follows when nobody knows whether a part arrived.
     pub unknown: UnknownPolicy,
+    /// The host's files.
+    pub files: Arc<dyn Files>,
     /// Where it may send requests.
     pub outbound: Outbound,
     /// How many requests it may have in flight.

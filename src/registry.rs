@@ -12,7 +12,7 @@ use tokio::sync::Mutex;
 
 use crate::{
     clock::Clock,
-    connectors::{KeyValue, kinds::Kinds},
+    connectors::{KeyValue, files::Files, kinds::Kinds},
     ingress::routes::Routes,
     metrics::Metrics,
     model::{ids::ConnectorId, roster::Roster},
@@ -51,6 +51,8 @@ pub struct Surroundings {
     pub key_value: Arc<dyn KeyValue>,
     /// Guest calls that one connector may have in flight.
     pub calls_per_connector: usize,
+    /// The host's files.
+    pub files: Arc<dyn Files>,
     /// Requests that one connector may have in flight.
     pub requests_per_connector: usize,
     /// Who can perform runs.

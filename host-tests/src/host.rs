@@ -30,7 +30,10 @@ pub const MISBEHAVING: &str = "fixtures/misbehaving.wasm";
 /// The one that sends into the log.
 pub const OUTBOX: &str = "fixtures/outbox.wasm";
 
-/// The same as another kind, which looks up what it may have sent.
+/// The one that makes the requests that its routes describe.
+pub const COURIER: &str = "fixtures/courier.wasm";
+
+/// The same as [`OUTBOX`], of another kind, which looks up what it may have sent.
 pub const FINDER: &str = "fixtures/finder.wasm";
 
 /// The guest of Slack.

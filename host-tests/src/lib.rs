@@ -7,6 +7,7 @@
 //! | [`places`] | where the binary and the compiled guests are |
 //! | [`plugins`] | plugin files, whole and broken |
 //! | [`connectors`] | text for connectors files |
+//! | [`courier`] | a guest that makes requests, and what it saw |
 //! | [`cli`] | the command line, as a person or a script runs it |
 //! | [`client`] | HTTP requests and answers; [`problem`] judges refusals |
 //! | [`sender`] | events as a platform sends them, signed ([`sign`]) |
@@ -28,6 +29,7 @@
 pub mod cli;
 pub mod client;
 pub mod connectors;
+pub mod courier;
 pub mod host;
 pub mod openai_double;
 pub mod places;

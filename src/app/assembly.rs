@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use async_trait::async_trait;
 
-use super::{StartError, ground::Ground};
+use super::{StartError, files::KeptFiles, ground::Ground};
 use crate::{
     config::Settings,
     connectors::{
@@ -45,6 +45,11 @@ impl Assembly {
             executors: Arc::clone(&ground.executors),
             metrics: Arc::clone(&ground.metrics),
             calls_per_connector: settings.guests.calls_per_connector,
+            files: Arc::new(KeptFiles {
+                assets: Arc::clone(&ground.assets),
+                store: ground.store.clone(),
+                clock: ground.clock.clone(),
+            }),
             requests_per_connector: settings.guests.requests.per_connector,
             deliveries_per_connector: settings.guests.deliveries_per_connector,
         };

@@ -19,6 +19,7 @@ use crate::{
     clock::Clock,
     connectors::{
         Answer, Context, Fault, KeyValue, Plugin, Request,
+        files::{ByteStream, Files, NotTaken, OpenFile},
         manifest::Manifest,
         outbound::Outbound,
         wasm::{EngineSettings, WasmEngine},
@@ -107,6 +108,7 @@ async fn time_guest(path: &Path, calls: u32, settings: &EngineSettings) -> anyho
         permits: Arc::new(Semaphore::new(16)),
         delivery_permits: Arc::new(Semaphore::new(16)),
         unknown: plugin.manifest().delivery.unknown,
+        files: Arc::new(Nothing),
         outbound: Outbound::default(),
         request_permits: Arc::new(Semaphore::new(1)),
         counts: Metrics::new()?.for_kind(&plugin.manifest().kind),
@@ -165,6 +167,17 @@ struct Nothing;
 impl KeyValue for Nothing {
     async fn get(&self, _: &ConnectorId, _: &str) -> anyhow::Result<Option<Vec<u8>>> {
         Ok(None)
+    }
+}
+
+#[async_trait]
+impl Files for Nothing {
+    async fn open(&self, _: &str) -> anyhow::Result<Option<OpenFile>> {
+        Ok(None)
+    }
+
+    async fn take_in(&self, _: String, _: String, _: ByteStream) -> Result<String, NotTaken> {
+        Err(NotTaken::Host(anyhow::anyhow!("a benchmark keeps no files")))
     }
 }
 

@@ -165,6 +165,7 @@ impl Builder {
                 permits,
                 delivery_permits,
                 unknown: host.unknown_deliveries.unwrap_or(manifest.delivery.unknown),
+                files: Arc::clone(&shared.files),
                 outbound,
                 request_permits,
                 counts,

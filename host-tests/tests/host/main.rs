@@ -17,6 +17,7 @@ mod openai;
 mod openapi;
 mod plugins;
 mod registry;
+mod requests;
 mod retention;
 mod runs;
 mod secrets;

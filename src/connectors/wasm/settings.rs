@@ -8,6 +8,8 @@ use serde::Deserialize;
 pub struct RequestSettings {
     /// How long one may take in all, in milliseconds; the call's own deadline holds too.
     pub timeout_ms: u64,
+    /// The same for one that sends a file or keeps its answer as one, in milliseconds.
+    pub file_timeout_ms: u64,
     /// Size of a body that a guest writes, in bytes.
     pub body_bytes: usize,
     /// Size of an answer's body that a guest reads, in bytes.
@@ -24,6 +26,7 @@ impl Default for RequestSettings {
     fn default() -> Self {
         Self {
             timeout_ms: 20_000,
+            file_timeout_ms: 120_000,
             body_bytes: 4 * 1024 * 1024,
             response_bytes: 4 * 1024 * 1024,
             header_bytes: 32 * 1024,

@@ -3,6 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use http::{HeaderValue, header};
 use tokio::time::{Instant, timeout};
 use tracing::Instrument;
 
@@ -11,30 +12,26 @@ use crate::{
         Context,
         wasm::{
             RequestSettings,
-            bindings::kheish::connector::{
-                http::{self as wit, ErrorKind, Host},
-                types::Header,
-            },
+            bindings::kheish::connector::http::{self as wit, Body, ErrorKind, FormValue, Host},
             call::State,
         },
     },
-    egress::{Egress, EgressError, Stream},
+    egress::{Egress, EgressError},
     metrics::ingress::Request as Outcome,
     secrets::mask,
     telemetry::trace,
 };
 
+mod answer;
 mod body;
 mod credentials;
 mod prepare;
 
+use body::Sendable;
 use prepare::{Prepared, Refused};
 
 /// What is left of a call's time for the guest to say how a request ended.
 const ANSWER_TIME: Duration = Duration::from_millis(250);
-
-/// Headers of an answer that are about the connection, which is not the guest's.
-const OF_THE_CONNECTION: [&str; 4] = ["connection", "keep-alive", "transfer-encoding", "upgrade"];
 
 /// What requests of all connectors share.
 pub(in crate::connectors::wasm) struct Outside {
@@ -58,10 +55,16 @@ impl Network {
         Self { outside, deadline: Instant::now() + limit, left, sent: false }
     }
 
-    /// How long a request may take that asks for this many milliseconds, or for none.
-    fn patience(&self, asked_ms: Option<u32>) -> Duration {
-        let most = Duration::from_millis(self.outside.settings.timeout_ms);
-        let asked = asked_ms.map_or(most, |asked| Duration::from_millis(asked.into()));
+    /// How long a request may take.
+    fn patience(&self, request: &wit::Request) -> Duration {
+        let settings = &self.outside.settings;
+        let has_file = match &request.body {
+            Body::Asset(_) => true,
+            Body::Multipart(fields) => fields.iter().any(|field| matches!(field.value, FormValue::Asset(_))),
+            Body::Empty | Body::Bytes(_) => request.store_as.is_some(),
+        };
+        let most = Duration::from_millis(if has_file { settings.file_timeout_ms } else { settings.timeout_ms });
+        let asked = request.timeout_ms.map_or(most, |asked| Duration::from_millis(asked.into()));
         let left = self.deadline.saturating_duration_since(Instant::now()).saturating_sub(ANSWER_TIME);
         asked.min(most).min(left)
     }
@@ -101,9 +104,10 @@ impl Network {
             return Err(denied(&format!("a call makes at most {most} requests (guests.requests.per_call)")));
         };
         self.left = left;
-        let (asked_ms, changes) = (request.timeout_ms, !matches!(request.method.as_str(), "GET" | "HEAD" | "OPTIONS"));
+        let changes = !matches!(request.method.as_str(), "GET" | "HEAD" | "OPTIONS");
+        let patience = self.patience(&request);
+        let store_as = request.store_as.clone();
         let prepared = prepare::prepare(context, request, &self.outside.settings)?;
-        let patience = self.patience(asked_ms);
         let began = Instant::now();
         let Ok(Ok(_permit)) = timeout(patience, context.request_permits.acquire()).await else {
             let reason = "too many requests of this connector are in flight (guests.requests.per_connector)";
@@ -116,7 +120,7 @@ impl Network {
         let span = trace::guest_request(&context.connector.kind, &prepared.destination, prepared.method.as_str());
         let outside = Arc::clone(&self.outside);
         let ended = async {
-            let ended = exchange(&outside, prepared, patience).await;
+            let ended = exchange(&outside, context, prepared, (patience, store_as)).await;
             match &ended {
                 Ok(answer) => trace::answered(answer.status),
                 Err(_) => trace::went_wrong(),
@@ -131,55 +135,36 @@ impl Network {
     }
 }
 
-/// Sends it and takes the answer in, whole and masked.
-async fn exchange(outside: &Outside, prepared: Prepared, patience: Duration) -> Result<wit::Response, wit::Error> {
+/// Sends it and takes the answer in.
+async fn exchange(
+    outside: &Outside,
+    context: &Context,
+    prepared: Prepared,
+    (patience, store_as): (Duration, Option<String>),
+) -> Result<wit::Response, wit::Error> {
     if patience.is_zero() {
         return Err(error(ErrorKind::Timeout, "there is no time left for a request in this call", false));
     }
-    let Outside { egress, settings } = outside;
-    let reach = prepared.reach;
-    let request = egress
-        .request(prepared.method, prepared.url, reach)
-        .headers(prepared.headers)
-        .body(prepared.body)
+    let Prepared { method, url, mut headers, body, reach, .. } = prepared;
+    let Sendable { body, length, media_type } = body::open(body, &*context.files).await?;
+    if let Some(media_type) = media_type.and_then(|media_type| HeaderValue::try_from(media_type).ok()) {
+        headers.entry(header::CONTENT_TYPE).or_insert(media_type);
+    }
+    if length > 0 {
+        headers.insert(header::CONTENT_LENGTH, length.into());
+    }
+    let request = outside
+        .egress
+        .request(method, url, reach)
+        .headers(headers)
+        .body(body)
         .timeout(patience)
         .build()
         .map_err(|broken| denied(&broken.without_url().to_string()))?;
-    let answer = egress.open(request, reach).await.map_err(|cause| failed(cause, patience))?;
-    let status = answer.status.as_u16();
-    let headers = headers(&answer, settings.header_bytes)?;
-    let body = read(answer, settings.response_bytes, patience).await?;
-    Ok(wit::Response { status, headers, body: mask::mask_bytes(&body).into_owned(), asset_id: None })
-}
-
-fn headers(answer: &Stream, most: usize) -> Result<Vec<Header>, wit::Error> {
-    let all = &answer.headers;
-    let size: usize = all.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
-    if size > most {
-        let reason = format!("the headers of the answer have more than {most} bytes (guests.requests.header_bytes)");
-        return Err(error(ErrorKind::TooLarge, &reason, true));
-    }
-    let wanted = all.iter().filter(|(name, _)| !OF_THE_CONNECTION.contains(&name.as_str()));
-    let wanted = wanted.map(|(name, value)| Header {
-        name: name.to_string(),
-        value: String::from_utf8_lossy(&mask::mask_bytes(value.as_bytes())).into_owned(),
-    });
-    Ok(wanted.collect())
-}
-
-async fn read(mut answer: Stream, most: usize, patience: Duration) -> Result<Vec<u8>, wit::Error> {
-    let mut body = Vec::new();
-    loop {
-        match answer.chunk().await {
-            Ok(Some(chunk)) if body.len() + chunk.len() > most => {
-                let reason = format!("the answer's body has more than {most} bytes (guests.requests.response_bytes)");
-                return Err(error(ErrorKind::TooLarge, &reason, true));
-            }
-            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-            Ok(None) => return Ok(body),
-            // It has begun to answer: whatever became of the connection, the request had arrived.
-            Err(broken) => return Err(wit::Error { sent: true, ..failed(broken, patience) }),
-        }
+    let stream = outside.egress.open(request, reach).await.map_err(|cause| failed(cause, patience))?;
+    match store_as.filter(|_| stream.status.is_success()) {
+        Some(name) => answer::keep(stream, name, &*context.files, &outside.settings).await,
+        None => answer::read(stream, &outside.settings, patience).await,
     }
 }
 

@@ -3,7 +3,10 @@
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use reqwest::{Method, Url};
 
-use super::{body, credentials};
+use super::{
+    body::{self, Piece, Written},
+    credentials,
+};
 use crate::{
     connectors::{
         Context,
@@ -59,7 +62,7 @@ pub(super) struct Prepared {
     pub(super) method: Method,
     pub(super) url: Url,
     pub(super) headers: HeaderMap,
-    pub(super) body: Vec<u8>,
+    pub(super) body: Vec<Piece>,
     pub(super) reach: Reach,
     /// The name of its destination in the manifest.
     pub(super) destination: String,
@@ -78,7 +81,7 @@ pub(super) fn prepare(context: &Context, request: Request, settings: &RequestSet
         return deny(format!("`{origin}` is none of the places that the connector may send requests to"));
     };
     let mut headers = headers(&request.headers, settings.header_bytes)?;
-    let (body, content_type) = body::write(request.body, settings.body_bytes)?;
+    let Written { pieces: body, content_type } = body::write(request.body, settings.body_bytes)?;
     if let Some(content_type) = content_type
         && headers.insert(header::CONTENT_TYPE, content_type).is_some()
     {

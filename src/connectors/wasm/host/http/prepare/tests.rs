@@ -9,6 +9,7 @@ use super::*;
 use crate::{
     connectors::{
         KeyValue,
+        files::{ByteStream, Files, NotTaken, OpenFile},
         manifest::Manifest,
         outbound::Outbound,
         wasm::bindings::kheish::connector::http::{Body, HeaderCredential, PathCredential, QueryCredential},
@@ -24,6 +25,17 @@ struct Nothing;
 impl KeyValue for Nothing {
     async fn get(&self, _: &ConnectorId, _: &str) -> anyhow::Result<Option<Vec<u8>>> {
         Ok(None)
+    }
+}
+
+#[async_trait]
+impl Files for Nothing {
+    async fn open(&self, _: &str) -> anyhow::Result<Option<OpenFile>> {
+        Ok(None)
+    }
+
+    async fn take_in(&self, _: String, _: String, _: ByteStream) -> Result<String, NotTaken> {
+        Err(NotTaken::TooLarge(String::new()))
     }
 }
 
@@ -57,6 +69,7 @@ fn context() -> Context {
         permits: Arc::new(Semaphore::new(1)),
         delivery_permits: Arc::new(Semaphore::new(1)),
         unknown: manifest.delivery.unknown,
+        files: Arc::new(Nothing),
         outbound: Outbound::new(&manifest, &json!({}), false).unwrap(),
         request_permits: Arc::new(Semaphore::new(1)),
         counts: Metrics::new().unwrap().for_kind("chat"),
