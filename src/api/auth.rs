@@ -127,8 +127,8 @@ fn refused(mode: AuthMode, listen: SocketAddr, admin: bool, read_only: bool) -> 
 }
 
 impl Auth {
-    /// The door with these rules, whose refusals and changes go to `audit`. Links are good for their files only, and tokens of runs for
-    /// their runs.
+    /// The door with these rules, whose refusals and changes go to `audit`. Links are good for their files only, and tokens of
+    /// runs for their runs.
     pub fn new(
         rules: Rules,
         audit: Audit,

@@ -1,6 +1,7 @@
 //! An executor is chosen by connector, by session, or not at all.
 
 use kheish_host_tests::{
+    client::{Answer, Client},
     connectors::Http,
     host::Host,
     openai_double::{OpenAiDouble, Play},
@@ -20,6 +21,12 @@ async fn claimed(host: &Host, executor: Option<&str>) -> Vec<Value> {
     let with = executor.map_or_else(|| json!({}), |name| json!({ "executor": name }));
     let answer = host.worker("w").ask(&with).await.expect(200);
     answer.json["runs"].as_array().unwrap().clone()
+}
+
+/// An answer that refuses with this code.
+fn refused(answer: Answer, status: u16, code: &str) -> Answer {
+    assert_eq!((answer.status, answer.text("/code")), (status, code), "{}", answer.json);
+    answer
 }
 
 #[tokio::test]
@@ -54,10 +61,10 @@ async fn who_claims_says_for_whom() {
     let settings = format!("executor = \"echo\"\n{TWO}");
     let host = Host::builder().plugins(&[]).executor("echo").settings(&settings).start().await;
     let worker = host.worker("w");
-    let none = host.refuses(409, "executor_not_claim", worker.ask(&json!({}))).await;
+    let none = refused(worker.ask(&json!({})).await, 409, "executor_not_claim");
     assert!(none.text("/detail").contains("claim, near"), "{}", none.json);
-    host.refuses(409, "executor_not_claim", worker.ask(&json!({ "executor": "twin" }))).await;
-    let unknown = host.refuses(400, "executor_unknown", worker.ask(&json!({ "executor": "far" }))).await;
+    refused(worker.ask(&json!({ "executor": "twin" })).await, 409, "executor_not_claim");
+    let unknown = refused(worker.ask(&json!({ "executor": "far" })).await, 400, "executor_unknown");
     assert!(unknown.text("/detail").contains("claim, echo, near, twin"), "{}", unknown.json);
     worker.ask(&json!({ "executor": "near" })).await.expect(200);
 }
@@ -70,21 +77,23 @@ async fn a_session_keeps_the_executor_that_it_was_made_with() {
     let again = host.post("/v1/sessions", &json!({ "session_id": "room" })).await.expect(201);
     assert_eq!(again.json["executor"], "near");
     let other = json!({ "session_id": "room", "executor": "twin" });
-    host.refuses(409, "session_executor_fixed", host.post("/v1/sessions", &other)).await;
+    refused(host.post("/v1/sessions", &other).await, 409, "session_executor_fixed");
     let unknown = json!({ "session_id": "hall", "executor": "far" });
-    host.refuses(400, "executor_unknown", host.post("/v1/sessions", &unknown)).await;
+    refused(host.post("/v1/sessions", &unknown).await, 400, "executor_unknown");
     host.get("/v1/sessions/hall").await.expect(404);
 }
 
 #[tokio::test]
 async fn a_connector_chooses_for_the_sessions_that_it_makes() {
-    let connectors = Http::named("orders").open().set("executor = \"twin\"\nrequire_idempotency_key = false");
+    let connectors =
+        Http::named("orders").bearer("a-token").set("executor = \"twin\"\nrequire_idempotency_key = false");
     let builder = Host::builder().settings(TWO).connectors(connectors);
     let host = builder.start().await;
     host.make_session("old").await;
     let send = async |session: &str| {
         let body = json!({ "content": "hello", "session_id": session });
-        let answer = host.post("/v1/connectors/http/orders", &body).await;
+        let client = Client::new(host.client().base()).with_token("a-token");
+        let answer = client.post("/v1/connectors/http/orders", &body).await;
         answer.json["run_id"].as_str().unwrap_or_else(|| panic!("{}", answer.json)).to_owned()
     };
     let (new, old) = (send("new").await, send("old").await);

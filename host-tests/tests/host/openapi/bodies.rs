@@ -64,7 +64,7 @@ async fn an_unknown_field_is_refused_everywhere_with_the_nearest_known_one() {
         assert!(detail.ends_with(&format!("(did you mean `{meant}`?)")), "{path}: {detail}");
     }
     let far = host.post("/v1/sessions", &json!({ "colour": "red" })).await;
-    assert_eq!(error(&far).1, "unknown field `colour`, expected `session_id`");
+    assert_eq!(error(&far).1, "unknown field `colour`, expected `session_id` or `executor`");
     assert_eq!(host.run(&run).await["status"], "running");
     assert_eq!(host.ledger().await["sessions"]["total"], 1);
 }
