@@ -70,7 +70,6 @@ pub struct NewSession {
     #[schema(min_length = 1, max_length = 256)]
     session_id: Option<String>,
     /// Who performs its runs, for as long as it is there; the default executor when absent.
-    #[schema(nullable = false)]
     executor: Option<String>,
 }
 

@@ -197,3 +197,70 @@ pub(super) fn log_began(connector: &str, Pause { code, reason, .. }: &Pause) {
 pub fn log_ended(connector: &str, cause: Cause) {
     tracing::info!(connector, cause = cause.name(), "deliveries of connector {connector} go again");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{
+        ids::{DeliveryId, RunId, SessionId},
+        target::ReplyTarget,
+    };
+
+    const SETTINGS: PauseSettings = PauseSettings { initial_ms: 100, growth: 2, max_ms: 1_000 };
+
+    fn delivery(probe: Option<i64>) -> Delivery {
+        let id = DeliveryId::from_slice(&[1; 16]).unwrap();
+        Delivery {
+            id,
+            run: RunId::from_slice(&[2; 16]).unwrap(),
+            session: SessionId::parse("s").unwrap(),
+            target: ReplyTarget { plugin: "chat".to_owned(), address: "{}".to_owned() },
+            part: 0,
+            parts: 1,
+            content: String::new(),
+            artifacts: "[]".to_owned(),
+            origin: id,
+            sent: Vec::new(),
+            lane_failures: 0,
+            probe,
+            look_up: None,
+            created_ms: 0,
+            started_ms: 0,
+            attempt: 1,
+            epoch: 1,
+        }
+    }
+
+    fn said(probe: Option<i64>, sent: &Sent) -> Option<Lock> {
+        judge((&SETTINGS, 5_000), &delivery(probe), Word::from(sent), (10_000, u32::MAX))
+    }
+
+    fn locked_out(after_ms: Option<i64>) -> Sent {
+        Sent::LockedOut { code: "c".to_owned(), detail: "d".to_owned(), after_ms }
+    }
+
+    #[test]
+    fn each_probe_that_fails_makes_the_next_one_later() {
+        for (probe, due) in [(None, 10_100), (Some(0), 10_200), (Some(1), 10_400), (Some(2), 10_800), (Some(9), 11_000)]
+        {
+            assert_eq!(said(probe, &locked_out(None)), Some(Lock::Locked(due)), "{probe:?}");
+        }
+        assert_eq!(said(None, &locked_out(Some(5))), Some(Lock::Locked(10_100)), "what is asked for hurries nothing");
+        assert_eq!(said(None, &locked_out(Some(4_000))), Some(Lock::Locked(14_000)));
+        assert_eq!(said(None, &locked_out(Some(9_000))), Some(Lock::Locked(15_000)), "capped");
+    }
+
+    #[test]
+    fn only_a_probe_tells_that_a_connector_is_open() {
+        let delivered = Sent::Delivered { platform_id: None, detail: None };
+        let unknown = Sent::Unknown { code: "c".to_owned(), detail: "d".to_owned() };
+        let dead = |code| crate::delivery::sent::dead(code, "d".to_owned());
+        assert_eq!(said(Some(3), &delivered), Some(Lock::Open));
+        assert_eq!(said(Some(3), &dead("connector_gone")), Some(Lock::Open));
+        assert_eq!(said(Some(0), &dead("channel_not_found")), Some(Lock::Unsaid(10_100)));
+        assert_eq!(said(Some(0), &unknown), Some(Lock::Unsaid(10_100)));
+        for sent in [delivered, unknown, dead("connector_gone")] {
+            assert_eq!(said(None, &sent), None, "it may have been under way before the pause began");
+        }
+    }
+}

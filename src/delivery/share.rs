@@ -43,14 +43,15 @@ impl Shares {
         (left * self.percent / 100).max(1).saturating_sub(held)
     }
 
-    /// How many more anybody may hold who holds as many as nobody else does.
-    pub fn least_room(&self) -> usize {
+    /// How many more the owner may hold that holds most; all workers where nobody holds one.
+    pub fn heaviest_room(&self) -> usize {
         let open = self.held.iter().filter(|(owner, _)| !self.closed.contains(*owner));
         let heaviest = open.max_by_key(|(_, held)| **held);
         heaviest.map_or(self.workers, |(owner, _)| self.room(owner))
     }
 
-    /// Chooses up to `limit` of these lanes, which come longest-ready first, and counts them as held.
+    /// Chooses up to `limit` of these lanes, which come longest-ready first, and counts them as held. `limit` is how many
+    /// workers are free.
     pub fn pick(&mut self, ready: Vec<Ready>, limit: usize) -> Vec<Ready> {
         let mut further: HashMap<String, usize> = HashMap::new();
         let mut turns: Vec<(usize, Ready)> = Vec::with_capacity(ready.len());

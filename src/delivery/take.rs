@@ -116,7 +116,7 @@ async fn choose(take: &Take, lease: Lease<'_>, tx: &mut Tx<'_>) -> Result<Choice
     let mut choice = probe(&mut shares, most, lease, tx).await?;
     let most = most - choice.lanes.len();
     // More than twice what the heaviest owner may still have is read only to be left lying.
-    let look = most.min(2 * shares.least_room() + LANES_LOOKED_AT);
+    let look = most.min(2 * shares.heaviest_room() + LANES_LOOKED_AT);
     let longest = turns::longest(tx, i64::try_from(look).unwrap_or(i64::MAX), take.now_ms).await?;
     let all = longest.len() < look;
     let chosen = shares.pick(longest, most);

@@ -7,7 +7,10 @@ use axum::{
 };
 use serde::de::DeserializeOwned;
 
-use super::{body, problem::Problem};
+use super::{
+    body,
+    problem::{FieldError, Problem},
+};
 
 /// A JSON body; `Content-Type: application/json` is demanded, so that no other site's page can post here. What does not
 /// fit is told with its place, see [`body::read`].
@@ -21,7 +24,14 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
             let detail = "send the body with `Content-Type: application/json`";
             return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "api", "unsupported_media_type", detail));
         }
-        body::read(&Bytes::from_request(request, state).await?).map(Self)
+        let bytes = Bytes::from_request(request, state).await?;
+        // Every body is an object; serde alone would also take a list of its members in their order.
+        if bytes.trim_ascii_start().first() == Some(&b'[') {
+            let (pointer, detail) = (String::new(), "expected an object, not a list".to_owned());
+            let refused = Problem::bad_request("api", "invalid_payload", detail.clone());
+            return Err(refused.with_errors(vec![FieldError { pointer, detail }]));
+        }
+        body::read(&bytes).map(Self)
     }
 }
 

@@ -12,8 +12,8 @@ use kheish_host_tests::{
 use serde_json::Value;
 
 /// Short waits, and three attempts.
-const QUICK: &str = "[queue]\nsweep_interval_ms = 20\n[delivery]\npoll_interval_ms = 20\nlocked_out_ms = 60\n\
-                     look_up_after_ms = 20\n[delivery.connectors]\ninitial_ms = 20\nmax_ms = 60\nmax_attempts = 3\n";
+const QUICK: &str = "[queue]\nsweep_interval_ms = 20\n[delivery]\npoll_interval_ms = 20\n\
+                     look_up_after_ms = 20\n[delivery.connectors]\ninitial_ms = 20\nmax_ms = 60\nmax_attempts = 3\n[delivery.pause]\ninitial_ms = 60\nmax_ms = 60\n";
 
 /// A connector `slack/support` with these further lines. It may talk to this machine.
 fn support(api: &str, lines: &str) -> String {

@@ -29,7 +29,6 @@ pub struct ClaimBody {
     #[schema(min_length = 1, max_length = 128)]
     worker_id: String,
     /// Whose runs: the name of an executor of the type `claim`. The default executor when absent.
-    #[schema(nullable = false)]
     executor: Option<String>,
     /// 1 when absent.
     #[schema(minimum = 1, maximum = 64)]

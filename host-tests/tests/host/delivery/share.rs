@@ -50,6 +50,11 @@ async fn sixteen_servers_that_hang_leave_room_for_the_seventeenth() {
     let quick = Receiver::start().await;
     let run = say(&host, "quick", &[quick.target_json("/in")], &["quick"]).await;
     host.deliveries_when(&run, 1, "delivered").await;
+    for run in &runs {
+        let deliveries = host.run(run).await["deliveries"].clone();
+        let failed = deliveries.as_array().into_iter().flatten().any(|one| one.get("last_error").is_some());
+        assert!(!failed, "it waited until one of the others had been given up: {deliveries}");
+    }
     gate.open();
     for run in runs {
         eventually("the slow ones are served too", async || {

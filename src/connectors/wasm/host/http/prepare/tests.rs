@@ -1,3 +1,5 @@
+//! What prepares requests, on texts that guests may write.
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
