@@ -13,7 +13,7 @@ use serde_json::json;
 use super::{builder, sender};
 
 /// What is promised to be there, with its type.
-const FAMILIES: [(&str, &str); 30] = [
+const FAMILIES: [(&str, &str); 31] = [
     ("kheish_build_info", "gauge"),
     ("kheish_connectors", "gauge"),
     ("kheish_db_bytes", "gauge"),
@@ -26,6 +26,7 @@ const FAMILIES: [(&str, &str); 30] = [
     ("kheish_event_streams", "gauge"),
     ("kheish_fenced_writes_total", "counter"),
     ("kheish_guest_call_seconds", "histogram"),
+    ("kheish_guest_requests_total", "counter"),
     ("kheish_ingress_ack_seconds", "histogram"),
     ("kheish_ingress_requests_total", "counter"),
     ("kheish_lease_lost_total", "counter"),
