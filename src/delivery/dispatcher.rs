@@ -30,7 +30,7 @@ use crate::{
     metrics::label::AttemptClass,
     model::{
         delivery::{Delivery, DeliveryStatus, Receipt, UnknownPolicy},
-        target::ReplyTarget,
+        ids::ConnectorId,
     },
     places::{Place, Places},
     secrets::mask::mask,
@@ -196,12 +196,12 @@ impl Dispatcher {
         // What targets answer is theirs to write, and may repeat what they were sent.
         settlement.error = settlement.error.map(|(code, detail)| (code, mask(&detail).into_owned()));
         let (id, attempt, status) = (delivery.id, delivery.attempt, settlement.status);
-        let target = delivery.target.clone();
+        let connector = lock.as_ref().and_then(|_| targets::refers_to(&delivery.target));
         let (policy, now_ms) = (self.policies().of(&delivery), self.clock.now_ms());
         match self.store.write(Settle { delivery, settlement, policy, looked, failed, lock, effects, now_ms }).await {
             Ok(Settled::Done(change)) => {
                 tracing::debug!(delivery = %id, attempt, ?status, "delivery {id} settled");
-                log(&target, change);
+                log(connector, change);
             }
             Ok(Settled::Lost) => {
                 self.store.metrics().fenced_writes.inc();
@@ -315,9 +315,9 @@ fn ended(status: DeliveryStatus, error: Option<(String, String)>) -> Settlement 
     Settlement { status, uncounted: 0, sought: false, next_ms: None, error, receipt: None }
 }
 
-/// Says in the log that a pause of the target's connector began or ended.
-fn log(target: &ReplyTarget, change: Option<Change>) {
-    let (Some(change), Some(connector)) = (change, targets::refers_to(target)) else { return };
+/// Says in the log that a pause of the connector began or ended.
+fn log(connector: Option<ConnectorId>, change: Option<Change>) {
+    let (Some(change), Some(connector)) = (change, connector) else { return };
     match change {
         Change::Began(pause) => pause::log_began(&connector.to_string(), &pause),
         Change::Ended => pause::log_ended(&connector.to_string(), pause::Cause::Probe),

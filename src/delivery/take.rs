@@ -4,7 +4,6 @@
 use std::collections::HashMap;
 
 use super::{
-    pause::Lock,
     policies::Policies,
     settle::{self, Settle},
     share::Shares,
@@ -173,6 +172,7 @@ impl Command for Reclaim {
             let former = reclaim.former.as_ref().map(|(family, me)| Former { family, me });
             let lanes = heads::abandoned(tx, Line::Lanes, reclaim.now_ms, RECLAIM_LIMIT as i64, former).await?;
             for lane in &lanes {
+                pauses::release_probe(tx, &lane.id, reclaim.now_ms).await?;
                 let interrupted = match deliveries::sending(tx, lane).await? {
                     Some(delivery) => Some(sending(reclaim, delivery)),
                     None => deliveries::looking(tx, lane).await?.map(|delivery| looking(reclaim, delivery)),
@@ -191,11 +191,6 @@ impl Command for Reclaim {
     }
 }
 
-/// It may have been the probe of a paused connector, which nobody waits for any more.
-fn probe_again(now_ms: i64) -> Option<Lock> {
-    Some(Lock::Unsaid(now_ms))
-}
-
 /// It was being sent.
 fn sending(reclaim: &Reclaim, delivery: Delivery) -> Settle {
     let (now_ms, policies) = (reclaim.now_ms, &reclaim.policies);
@@ -210,7 +205,7 @@ fn sending(reclaim: &Reclaim, delivery: Delivery) -> Settle {
         error: Some(("interrupted".to_owned(), detail)),
         receipt: None,
     };
-    let (looked, failed, lock, effects) = (None, None, probe_again(now_ms), Vec::new());
+    let (looked, failed, lock, effects) = (None, None, None, Vec::new());
     Settle { delivery, settlement, policy, looked, failed, lock, effects, now_ms }
 }
 
@@ -227,6 +222,6 @@ fn looking(reclaim: &Reclaim, delivery: Delivery) -> Settle {
         receipt: None,
     };
     let policy = reclaim.policies.of(&delivery);
-    let (failed, lock, effects) = (None, probe_again(now_ms), Vec::new());
+    let (failed, lock, effects) = (None, None, Vec::new());
     Settle { delivery, settlement, policy, looked: Some(error), failed, lock, effects, now_ms }
 }

@@ -54,6 +54,16 @@ pub async fn hold_probe(tx: &mut Tx<'_>, seen: &Standing, until_ms: i64) -> Resu
     Ok(tx.execute(query.bind(until_ms).bind(seen.connector.as_str()).bind(seen.probe_ms)).await? == 1)
 }
 
+/// Lets go of the place for a probe that nobody makes any more, for a lane that is still leased. The place is held until the
+/// end of the probe's own lease, so a lane that was leased before the pause began moves nothing.
+pub async fn release_probe(tx: &mut Tx<'_>, lane: &str, now_ms: i64) -> Result<(), StoreError> {
+    let query = Query::new(
+        "UPDATE delivery_pauses SET probe_ms = ? WHERE connector = (SELECT owner FROM lanes WHERE id = ?) \
+         AND probe_ms = (SELECT lease_until FROM lanes WHERE id = ?)",
+    );
+    tx.execute(query.bind(now_ms).bind(lane).bind(lane)).await.map(drop)
+}
+
 /// A probe was told the same again: the next one is due then.
 pub async fn probe_failed(
     tx: &mut Tx<'_>,

@@ -49,7 +49,7 @@ use cancel::a_run_that_waits_or_runs_is_cancelled_once;
 use choice::claims_take_their_own_executors_sessions;
 use events::{an_event_is_told_of_step_by_step, only_commands_that_succeed_are_told_of};
 use operate::{operators_change_deliveries, what_is_looked_up_goes_first_and_is_fenced};
-use pauses::a_pause_holds_its_lanes_and_no_others;
+use pauses::{a_pause_holds_its_lanes_and_no_others, a_probe_that_died_makes_room_and_nothing_else_does};
 use server::Server;
 use turns::{owners_get_their_turn, owners_keep_to_their_share};
 use vault::{daemons_share_secrets_while_keys_are_replaced, secrets_are_kept_sealed};
@@ -91,6 +91,7 @@ on_both!(
     an_attempt_is_over_with_its_lease,
     what_is_looked_up_goes_first_and_is_fenced,
     a_pause_holds_its_lanes_and_no_others,
+    a_probe_that_died_makes_room_and_nothing_else_does,
     owners_keep_to_their_share,
     owners_get_their_turn,
 );

@@ -1,14 +1,16 @@
 //! Pauses of connectors, on both databases: what is claimed beside them, and what attempts make of them.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use kheish::{
     clock::Clock,
     delivery::{
+        destinations::NoConnectors,
         pause::{Change, Lock},
+        policies::Policies,
         settle::{Settle, Settled},
         share::Shares,
-        take::Take,
+        take::{Reclaim, Take},
     },
     model::{
         delivery::{Delivery, DeliveryStatus, UnknownPolicy},
@@ -170,4 +172,32 @@ async fn probes_come_one_by_one(stores: &[Store], first_ms: i64) {
     assert_eq!(ended, Settled::Done(Some(Change::Ended)));
     assert!(pauses::all(store).await.unwrap().is_empty());
     assert_eq!(connectors(&probe_at(stores, second_ms + 60_002).await), [("main", None)]);
+}
+
+/// The daemon that held these leases has died, and another one starts.
+async fn reclaim(store: &Store, now_ms: i64) {
+    let (destinations, http) = (Arc::new(NoConnectors), UnknownPolicy::Pass);
+    let policies = Policies { destinations, http, look_up_after_ms: 0 };
+    let former = Some(("d".to_owned(), "e".to_owned()));
+    store.write(Reclaim { now_ms, former, policies }).await.unwrap();
+}
+
+pub(super) async fn a_probe_that_died_makes_room_and_nothing_else_does(stores: Vec<Store>) {
+    let (store, clock) = (&stores[0], &Clock::system());
+    accept(store, event(clock, "s", "k", "x")).await.unwrap();
+    for name in ["a", "b", "c"] {
+        say(store, clock, lane("main", name)).await;
+    }
+    let now = clock.now_ms() + STEP;
+    let due = async || pauses::all(store).await.unwrap()["outbox/main"].next_probe_ms;
+    let first = take(store, 2, now).await.remove(0);
+    let probe = now + STEP;
+    settle(store, first, Some("revoked"), Some(Lock::Locked(probe)), now).await;
+    reclaim(store, now + 1).await;
+    assert_eq!(due().await, probe, "what was sent before the pause hurries no probe");
+    assert_eq!(connectors(&take(store, 10, probe).await), [("main", Some(0))]);
+    assert!(due().await > probe, "its place is held");
+    reclaim(store, probe + 1).await;
+    assert_eq!(due().await, probe + 1, "nobody makes it any more");
+    assert_eq!(connectors(&take(store, 10, probe + 1).await), [("main", Some(0))]);
 }
