@@ -28,8 +28,10 @@ use crate::{
     ingress::{
         activate,
         admission::BodyLimits,
+        download::{Bounds, Downloads},
         http::{self as ingress_http, Ingress},
         poll,
+        routes::Routes,
         told::Verdicts,
     },
     lifecycle::Phase,
@@ -49,6 +51,9 @@ mod ground;
 use assembly::Assembly;
 use executors::Means;
 use ground::Ground;
+
+/// How much longer the lease of a file is than the call that fetches it, in milliseconds.
+const DOWNLOAD_MARGIN_MS: u64 = 10_000;
 
 /// Why the daemon did not start, or had to end.
 #[derive(Debug, thiserror::Error)]
@@ -108,6 +113,9 @@ impl App {
             tasks.spawn(FileWatch::new(path.clone(), Arc::clone(&connectors)).follow(phase.token()));
         }
         let destinations: Arc<dyn Destinations> = Arc::clone(&connectors) as _;
+        let downloads = downloads(&settings, (&store, &routes), &clock);
+        let stop = phase.token();
+        tasks.spawn(async move { report("fetching files", downloads.run(stop).await) });
         let links = Arc::clone(assets.links());
         let ways = Ways { egress: Arc::clone(&egress), destinations: Arc::clone(&destinations), links };
         spawn_stages(&mut tasks, &settings, (ways, posts), (&store, &clock, &phase));
@@ -169,6 +177,19 @@ impl App {
         self.audit.settle().await;
         self.store.close().await;
     }
+}
+
+/// Fetches files that events name.
+fn downloads(settings: &Settings, (store, routes): (&Store, &Arc<Routes>), clock: &Clock) -> Arc<Downloads> {
+    let guests = &settings.guests;
+    let lease_ms = guests.download_deadline_ms.saturating_add(DOWNLOAD_MARGIN_MS);
+    let bounds = Bounds {
+        at_once: guests.concurrent_downloads.max(1),
+        per_connector: guests.downloads_per_connector.max(1),
+        lease_ms: i64::try_from(lease_ms).unwrap_or(i64::MAX),
+        file_bytes: settings.assets.max_bytes,
+    };
+    Downloads::new((store.clone(), Arc::clone(routes)), clock.clone(), settings.downloads.clone(), bounds)
 }
 
 fn spawn_stages(

@@ -13,6 +13,7 @@ use crate::{
 pub mod activation;
 pub mod assets;
 pub mod auth;
+pub mod downloads;
 pub mod events;
 pub mod located;
 pub mod polling;
@@ -21,6 +22,7 @@ pub mod server;
 use activation::ActivationSettings;
 use assets::AssetSettings;
 use auth::AuthSettings;
+use downloads::DownloadSettings;
 use events::EventSettings;
 use polling::PollSettings;
 use server::ServerSettings;
@@ -65,6 +67,8 @@ pub struct Settings {
     pub delivery: DeliverySettings,
     /// How long what has ended is kept.
     pub retention: RetentionSettings,
+    /// Files that events name.
+    pub downloads: DownloadSettings,
     /// Outbound HTTP.
     pub egress: EgressSettings,
     /// The log, and where traces go.
@@ -92,6 +96,7 @@ impl Default for Settings {
             polling: PollSettings::default(),
             delivery: DeliverySettings::default(),
             retention: RetentionSettings::default(),
+            downloads: DownloadSettings::default(),
             egress: EgressSettings::default(),
             telemetry: TelemetrySettings::default(),
         }

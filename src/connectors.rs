@@ -12,7 +12,11 @@ use serde_json::Value;
 
 use crate::{
     metrics::ingress::ForKind,
-    model::{delivery::UnknownPolicy, event::Event, ids::ConnectorId},
+    model::{
+        delivery::UnknownPolicy,
+        event::{Event, RemoteFile},
+        ids::ConnectorId,
+    },
     secrets::SecretSet,
 };
 
@@ -61,6 +65,16 @@ pub trait Plugin: Send + Sync {
     /// sentence that says what is wrong with it. Called while a caller waits; nothing of the call is kept.
     async fn check_route(&self, _context: Arc<Context>, _route: &str) -> Result<Result<String, String>, Fault> {
         Err(Fault::Contract("it does not deliver".to_owned()))
+    }
+
+    /// Whether connectors of the kind fetch files that their events name.
+    fn fetches(&self) -> bool {
+        false
+    }
+
+    /// Fetches a file into the host's files and names it. What it writes to durable state is not kept.
+    async fn download(&self, _context: Arc<Context>, _file: RemoteFile) -> Result<Result<String, Failure>, Fault> {
+        Err(Fault::Contract("it does not export `attachments`".to_owned()))
     }
 
     /// Sends one text once, on a fresh instance.

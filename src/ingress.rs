@@ -2,7 +2,7 @@
 //!
 //! A request passes admission ([`admission`]), the connector's verification recipes ([`verify`]) and its plugin; the
 //! events that come back are prepared ([`prepare`]) and made durable ([`accept`], transaction 1). Only then is the
-//! caller answered.
+//! caller answered. Files that events name are fetched after that ([`download`]).
 
 pub mod accept;
 pub mod activate;
@@ -10,6 +10,7 @@ pub mod admission;
 pub mod answer;
 pub mod counted;
 mod document;
+pub mod download;
 pub mod http;
 pub mod poll;
 pub mod prepare;

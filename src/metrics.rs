@@ -20,7 +20,7 @@ pub mod label;
 
 use gauges::{Backlog, Gauges, Sizes};
 use ingress::{ForKind, IngressMetrics};
-use label::{AttemptClass, Counters, Pruned, RunOutcome};
+use label::{AttemptClass, Counters, DownloadEnd, Pruned, RunOutcome};
 
 /// What the names of the daemon's own metrics begin with.
 const PREFIX: &str = "kheish_";
@@ -58,6 +58,8 @@ pub struct Metrics {
     pub delivery_attempts: Counters<AttemptClass>,
     /// Attempts to deliver whose end could not be recorded.
     pub delivery_unknown: IntCounter,
+    /// Attempts to fetch files that events name, by how they ended.
+    pub downloads: Counters<DownloadEnd>,
     /// What was given up because of its age.
     pub pruned: Counters<Pruned>,
     prune_seconds: Histogram,
@@ -95,6 +97,7 @@ impl Metrics {
                 "delivery_unknown_total",
                 "Attempts to deliver of which nobody knows whether they arrived, or whose end could not be recorded.",
             )?,
+            downloads: book.counters("downloads_total", "Attempts to fetch files of events, by outcome.", "outcome")?,
             pruned: book.counters("pruned_total", "Rows given up because of their age, by table.", "table")?,
             prune_seconds: book.histogram(
                 "prune_seconds",

@@ -26,6 +26,7 @@ pub mod bindings;
 pub mod connectors;
 pub mod data_keys;
 pub mod deliveries;
+pub mod downloads;
 pub mod events;
 pub mod heads;
 pub mod history;

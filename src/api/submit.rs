@@ -177,7 +177,8 @@ fn entry(api: &Api, session: &SessionId, key: Option<&str>, submission: Submissi
         reply_targets: submission.reply_targets,
     };
     let key = key.map(|key| Key { receipt: receipt_key(&format!("api/{session}"), key), fingerprint });
-    Ok(Entry { run: api.clock.run_id(), key, placement, request, write_back: false, executor: None, assets })
+    let run = api.clock.run_id();
+    Ok(Entry { run, key, placement, request, write_back: false, executor: None, assets, fetch: false })
 }
 
 fn parts(content: String, items: Vec<InputItem>) -> Result<Vec<InputPart>, Problem> {

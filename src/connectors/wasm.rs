@@ -55,6 +55,12 @@ pub struct EngineSettings {
     pub delivery_deadline_ms: u64,
     /// How long a poll may take, in milliseconds.
     pub poll_deadline_ms: u64,
+    /// Files that are fetched at once, of all connectors together.
+    pub concurrent_downloads: usize,
+    /// Files that are fetched at once, of one connector.
+    pub downloads_per_connector: usize,
+    /// How long fetching one file may take, in milliseconds.
+    pub download_deadline_ms: u64,
     /// How long a plugin may take to describe itself or to check settings, in milliseconds.
     pub describe_deadline_ms: u64,
     /// Memory of one instance, all its memories together, in bytes.
@@ -86,6 +92,9 @@ impl Default for EngineSettings {
             ingress_deadline_ms: 2_000,
             delivery_deadline_ms: 30_000,
             poll_deadline_ms: 75_000,
+            concurrent_downloads: 16,
+            downloads_per_connector: 4,
+            download_deadline_ms: 120_000,
             describe_deadline_ms: 2_000,
             memory_bytes: 64 * 1024 * 1024,
             keep_resident_bytes: 256 * 1024,

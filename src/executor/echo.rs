@@ -20,7 +20,7 @@ impl Executor for Echo {
             .iter()
             .filter_map(|part| match part {
                 RunInput::Text { text } => Some(text.as_str()),
-                RunInput::Asset { .. } | RunInput::RemoteFile(_) => None,
+                RunInput::Asset { .. } | RunInput::RemoteFile(_) | RunInput::UnavailableFile { .. } => None,
             })
             .collect();
         Ok(Answer::Said(vec![texts.join("\n").into()]))

@@ -4,6 +4,7 @@
 //! decided in arrival order, each seeing what those before it will write.
 
 mod defaults;
+mod files;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -16,7 +17,7 @@ use crate::{
     model::{
         happening::{self, Happening, RunChange, Verdict},
         ids::{RunId, SessionId},
-        run::{Run, RunInput, RunRequest, RunStatus},
+        run::{Run, RunRequest, RunStatus},
         target::ReplyTarget,
     },
     sessions::placement::{Placement, Unplaced},
@@ -67,6 +68,8 @@ pub struct Entry {
     pub executor: Option<String>,
     /// Files that came along.
     pub assets: Vec<NewAsset>,
+    /// Whether files that are still on the platform are fetched before the run begins.
+    pub fetch: bool,
 }
 
 /// What tells an event from others, and a replay from a conflict.
@@ -235,21 +238,6 @@ impl Known {
     }
 }
 
-impl Entry {
-    /// Files that it refers to and did not bring along.
-    fn referenced_assets(&self) -> impl Iterator<Item = &str> {
-        self.asset_ids().filter(|id| !self.assets.iter().any(|asset| asset.id == *id))
-    }
-
-    /// Every file of its input.
-    fn asset_ids(&self) -> impl Iterator<Item = &str> {
-        self.request.input.iter().filter_map(|part| match part {
-            RunInput::Asset { asset_id, .. } => Some(asset_id.as_str()),
-            _ => None,
-        })
-    }
-}
-
 /// New runs, each with how many runs of its session wait before it.
 type Written = HashMap<RunId, (Run, i64)>;
 
@@ -285,6 +273,9 @@ async fn write(batch: &[Accept], decisions: &[Decision], tx: &mut Tx<'_>) -> Res
         })
         .collect();
     receipts::insert(tx, &receipts, now_ms).await?;
+    for (command, decision) in accepted() {
+        files::insert(command, decision, tx).await?;
+    }
     let bound: Vec<(&str, &SessionId)> =
         fresh.iter().flat_map(|(_, session, keys)| keys.iter().map(move |key| (key.as_str(), *session))).collect();
     bindings::insert(tx, &bound).await?;

@@ -40,6 +40,8 @@ pub struct Rules {
     pub include_self_output: bool,
     /// Where outputs of such an event go beside its route, after it.
     pub additional_reply_targets: Vec<ReplyTarget>,
+    /// Whether the connector fetches files that its events name.
+    pub fetches: bool,
 }
 
 /// Makes one event ready.
@@ -76,8 +78,8 @@ pub fn prepare(rules: &Rules, event: Event, clock: &Clock) -> Result<Entry, Faul
         metadata: to_raw_value(&metadata).map_err(|error| Fault::Host(error.into()))?,
         reply_targets,
     };
-    let executor = rules.executor.clone();
-    Ok(Entry { run: clock.run_id(), key, placement, request, write_back, executor, assets })
+    let (run, executor) = (clock.run_id(), rules.executor.clone());
+    Ok(Entry { run, key, placement, request, write_back, executor, assets, fetch: rules.fetches })
 }
 
 /// Where answers to an event with a route go: along it, then to the targets beside it. Where neither is wanted, as if it had
@@ -208,6 +210,7 @@ mod tests {
             default_reply_targets: vec![target("https://operator.example/")],
             include_self_output: true,
             additional_reply_targets: Vec::new(),
+            fetches: false,
         }
     }
 

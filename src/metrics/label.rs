@@ -77,6 +77,18 @@ label! {
 }
 
 label! {
+    /// How an attempt to fetch a file ended.
+    DownloadEnd {
+        /// It is an asset.
+        Fetched = "fetched",
+        /// It is tried again.
+        PutOff = "put_off",
+        /// It will not come.
+        Unavailable = "unavailable",
+    }
+}
+
+label! {
     /// What is given up when it is old. The order is that in which it goes.
     Pruned {
         /// Receipts of events.
@@ -137,6 +149,7 @@ mod tests {
     fn values_are_plain_and_told_apart() {
         check::<RunOutcome>();
         check::<AttemptClass>();
+        check::<DownloadEnd>();
         check::<Verdict>();
         check::<Request>();
     }

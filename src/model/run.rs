@@ -115,6 +115,21 @@ pub enum RunInput {
     },
     /// A file that is still on the platform.
     RemoteFile(RemoteFile),
+    /// A file of the platform that could not be had.
+    UnavailableFile {
+        /// Its file name.
+        name: String,
+        /// Its media type, when known.
+        #[schema(required)]
+        media_type: Option<String>,
+        /// Its size in bytes, when known.
+        #[schema(required)]
+        size: Option<u64>,
+        /// Why, for programs: the platform's or the connector's code, `file_too_large`, `http_too_large`, `connector_gone`, …
+        code: String,
+        /// Why, for people.
+        reason: String,
+    },
 }
 
 /// Why a run failed.

@@ -7,7 +7,7 @@ use crate::{
         run::RunStatus,
     },
     store::{
-        StoreError, heads, runs,
+        StoreError, downloads, heads, runs,
         writer::{Command, Tx},
     },
 };
@@ -68,6 +68,9 @@ async fn cancel_one(cancel: Cancel, tx: &mut Tx<'_>) -> Result<Cancelled, StoreE
                 return Ok(Cancelled::Moved);
             }
             heads::withdraw(tx, run.session.as_str(), cancel.now_ms).await?;
+            if downloads::abandon(tx, run.id).await? {
+                downloads::hurry(tx, run.session.as_str(), cancel.now_ms).await?;
+            }
             tx.record(run_updated(&run, RunChange::Cancelled));
             Ok(Cancelled::AtOnce)
         }

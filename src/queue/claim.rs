@@ -6,12 +6,15 @@ use crate::{
         run::Run,
     },
     store::{
-        Store, StoreError,
+        Store, StoreError, downloads,
         heads::{self, Lease, Line},
         runs,
         writer::{Command, Tx},
     },
 };
+
+/// When a session whose oldest run waits for files is looked at again if nothing makes it ready before, in milliseconds.
+const FILES_RECHECK_MS: i64 = 60_000;
 
 /// Asks for work.
 #[derive(Clone, Debug)]
@@ -60,11 +63,30 @@ async fn claim_runs(claim: &Claim, tx: &mut Tx<'_>) -> Result<Vec<ClaimedRun>, S
     let until_ms = claim.now_ms + claim.lease_ms;
     let lease = Lease { owner: &claim.owner, now_ms: claim.now_ms, until_ms };
     let mut claimed = Vec::new();
-    for head in heads::claim(tx, &claim.executors, claim.limit, lease).await? {
+    // Sessions that wait for files are nobody's work: others come in their place.
+    while claim_some(claim, lease, &mut claimed, tx).await? {}
+    Ok(claimed)
+}
+
+/// Leases as many sessions as are still wanted. True when some of them wait for files, so that others may be had.
+async fn claim_some(
+    claim: &Claim,
+    lease: Lease<'_>,
+    claimed: &mut Vec<ClaimedRun>,
+    tx: &mut Tx<'_>,
+) -> Result<bool, StoreError> {
+    let mut waiting = false;
+    let wanted = claim.limit - i64::try_from(claimed.len()).unwrap_or(i64::MAX);
+    for head in heads::claim(tx, &claim.executors, wanted, lease).await? {
         match runs::take_oldest(tx, &head.id, head.epoch, claim.now_ms).await? {
             Some(run) => {
                 tx.record(run_updated(&run, RunChange::Started));
-                claimed.push(ClaimedRun { run, lease_until_ms: until_ms });
+                claimed.push(ClaimedRun { run, lease_until_ms: lease.until_ms });
+            }
+            None if downloads::any_in(tx, &head.id).await? => {
+                waiting = true;
+                let later_ms = claim.now_ms.saturating_add(FILES_RECHECK_MS);
+                heads::put_back(tx, Line::Sessions, &head, later_ms, claim.now_ms).await?;
             }
             None => {
                 // The counter said that a run waits and none does: a bug, but no reason to hold the session.
@@ -73,5 +95,5 @@ async fn claim_runs(claim: &Claim, tx: &mut Tx<'_>) -> Result<Vec<ClaimedRun>, S
             }
         }
     }
-    Ok(claimed)
+    Ok(waiting)
 }

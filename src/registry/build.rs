@@ -154,6 +154,7 @@ impl Builder {
                 default_reply_targets: host.default_reply_targets,
                 include_self_output: host.include_self_output.unwrap_or(true),
                 additional_reply_targets: host.additional_reply_targets,
+                fetches: plugin.fetches(),
             },
             counts: Arc::clone(&counts),
             rate: rate.unwrap_or_else(|| Arc::new(RateLimit::new(per_second))),

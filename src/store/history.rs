@@ -26,7 +26,7 @@ impl EarlierRun {
     fn bytes(&self) -> usize {
         let asked = self.input.iter().map(|part| match part {
             RunInput::Text { text } => text.len(),
-            RunInput::Asset { .. } | RunInput::RemoteFile(_) => 0,
+            RunInput::Asset { .. } | RunInput::RemoteFile(_) | RunInput::UnavailableFile { .. } => 0,
         });
         asked.chain(self.outputs.iter().map(String::len)).sum()
     }

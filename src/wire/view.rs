@@ -169,7 +169,7 @@ impl RunView {
 fn preview(input: &[RunInput]) -> String {
     let text = input.iter().find_map(|part| match part {
         RunInput::Text { text } => Some(text.as_str()),
-        RunInput::Asset { .. } | RunInput::RemoteFile(_) => None,
+        RunInput::Asset { .. } | RunInput::RemoteFile(_) | RunInput::UnavailableFile { .. } => None,
     });
     text.unwrap_or_default().chars().take(PREVIEW_CHARS).collect()
 }

@@ -9,6 +9,7 @@ mod config;
 mod containment;
 mod crash;
 mod delivery;
+mod downloads;
 mod duplicates;
 mod events;
 mod executors;

@@ -80,6 +80,7 @@ async fn end_run(store: &Store, clock: &Clock, outputs: u64, targets: Vec<ReplyT
         write_back: false,
         executor: None,
         assets: Vec::new(),
+        fetch: false,
     };
     let accept = Accept {
         source: API.to_owned(),

@@ -15,7 +15,7 @@ use crate::{
 mod delivery;
 mod polling;
 
-pub(super) use delivery::{attempt, checked_route, outgoing, search};
+pub(super) use delivery::{attempt, checked_route, failure, outgoing, search};
 pub(super) use polling::{done, pulled};
 
 /// Events of one call.
@@ -130,6 +130,11 @@ fn session(key: wit::SessionKey) -> SessionKey {
         wit::SessionKey::SessionId(id) => SessionKey::SessionId(id),
         wit::SessionKey::Unspecified => SessionKey::Unspecified,
     }
+}
+
+/// A file as the guest named it, given back to it.
+pub(super) fn remote_file(file: RemoteFile) -> wit::RemoteFile {
+    wit::RemoteFile { name: file.name, media_type: file.media_type, size: file.size, locator: file.locator }
 }
 
 fn input(part: wit::InputPart) -> Result<InputPart, Fault> {

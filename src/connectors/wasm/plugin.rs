@@ -8,16 +8,21 @@ use wasmtime::component::{Component, InstancePre};
 
 use super::{
     WasmEngine,
-    bindings::exports::kheish::connector::{activation, delivery, describe, ingress, polling, reconciliation},
+    bindings::exports::kheish::connector::{
+        activation, attachments, delivery, describe, ingress, polling, reconciliation,
+    },
     call::{State, Way},
     convert,
     load::LoadError,
 };
-use crate::connectors::{
-    Activated, Answer, Context, Fault, Plugin, Request,
-    manifest::Manifest,
-    outgoing::{Attempt, Failure, Outgoing, Search},
-    pulled::Pulled,
+use crate::{
+    connectors::{
+        Activated, Answer, Context, Fault, Plugin, Request,
+        manifest::Manifest,
+        outgoing::{Attempt, Failure, Outgoing, Search},
+        pulled::Pulled,
+    },
+    model::event::RemoteFile,
 };
 
 /// One loaded plugin: compiled, linked, and its exports found, so that a call does none of that.
@@ -30,6 +35,7 @@ pub struct WasmPlugin {
     reconciliation: Option<reconciliation::GuestIndices>,
     polling: Option<polling::GuestIndices>,
     activation: Option<activation::GuestIndices>,
+    attachments: Option<attachments::GuestIndices>,
     manifest: Manifest,
     digest: String,
 }
@@ -55,6 +61,8 @@ impl WasmPlugin {
         let polling = exports("polling").then(|| polling::GuestIndices::new(&linked)).transpose().map_err(broken)?;
         let activation = exports("activation").then(|| activation::GuestIndices::new(&linked)).transpose();
         let activation = activation.map_err(broken)?;
+        let attachments = exports("attachments").then(|| attachments::GuestIndices::new(&linked)).transpose();
+        let attachments = attachments.map_err(broken)?;
         let text = host.call(&linked, None, host.settings.describe_deadline_ms, async |store, instance| {
             describe.load(&mut *store, instance)?.call_manifest(&mut *store).await
         });
@@ -69,6 +77,7 @@ impl WasmPlugin {
             reconciliation,
             polling,
             activation,
+            attachments,
             manifest,
             digest,
         }))
@@ -126,6 +135,24 @@ impl Plugin for WasmPlugin {
             delivery.load(&mut *store, instance)?.call_check_route(&mut *store, &route).await
         });
         Ok(convert::checked_route(called.await?.0))
+    }
+
+    fn fetches(&self) -> bool {
+        self.attachments.is_some()
+    }
+
+    async fn download(&self, context: Arc<Context>, file: RemoteFile) -> Result<Result<String, Failure>, Fault> {
+        let exported = self.attachments.as_ref();
+        let attachments = exported.ok_or_else(|| Fault::Contract("it does not export `attachments`".to_owned()))?;
+        let file = convert::remote_file(file);
+        let deadline_ms = self.host.settings.download_deadline_ms;
+        let called = self.host.call_out(&self.linked, context, deadline_ms, async |store, instance| {
+            attachments.load(&mut *store, instance)?.call_download(&mut *store, &file).await
+        });
+        match called.await.0? {
+            Ok(asset) => Ok(Ok(asset)),
+            Err(failed) => convert::failure(failed).map(Err),
+        }
     }
 
     async fn deliver(&self, context: Arc<Context>, outgoing: Outgoing) -> Result<Attempt, Fault> {

@@ -81,6 +81,7 @@ fn text(part: &RunInput) -> String {
             file(file_name.as_deref().unwrap_or(asset_id), media_type.as_deref())
         }
         RunInput::RemoteFile(remote) => file(&remote.name, remote.media_type.as_deref()),
+        RunInput::UnavailableFile { name, media_type, .. } => file(name, media_type.as_deref()),
     }
 }
 

@@ -13,7 +13,7 @@ use serde_json::json;
 use super::{builder, sender};
 
 /// What is promised to be there, with its type.
-const FAMILIES: [(&str, &str); 31] = [
+const FAMILIES: [(&str, &str); 32] = [
     ("kheish_build_info", "gauge"),
     ("kheish_connectors", "gauge"),
     ("kheish_db_bytes", "gauge"),
@@ -23,6 +23,7 @@ const FAMILIES: [(&str, &str); 31] = [
     ("kheish_delivery_oldest_age_seconds", "gauge"),
     ("kheish_delivery_unknown_total", "counter"),
     ("kheish_disk_free_bytes", "gauge"),
+    ("kheish_downloads_total", "counter"),
     ("kheish_event_streams", "gauge"),
     ("kheish_fenced_writes_total", "counter"),
     ("kheish_guest_call_seconds", "histogram"),

@@ -84,7 +84,7 @@ fn receipt(receipt: wit::Receipt) -> Result<DeliveryReceipt, Fault> {
     Ok(DeliveryReceipt { platform_id: receipt.platform_id, detail: receipt.detail })
 }
 
-pub(super) fn failure(failure: wit::Failure) -> Result<Failure, Fault> {
+pub(in crate::connectors::wasm) fn failure(failure: wit::Failure) -> Result<Failure, Fault> {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_.-".contains(&byte);
     if !(1..=CODE_BYTES).contains(&failure.code.len()) || !failure.code.bytes().all(plain) {
         let code: String = failure.code.chars().take(CODE_BYTES).collect();

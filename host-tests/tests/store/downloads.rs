@@ -1,0 +1,124 @@
+//! Files that runs wait for, while several daemons fetch them, claim runs and cancel.
+
+use kheish::{
+    clock::Clock,
+    ingress::{
+        accept::{Accept, Accepted},
+        download::settle::{Fetched, Reclaim, Settle, Take},
+    },
+    model::{event::RemoteFile, ids::RunId, run::RunInput},
+    queue::cancel::{Cancel, Cancelled},
+    store::{Store, assets::NewAsset, downloads::Download},
+};
+
+use super::{accept, claim, event, finish};
+
+/// Files of one run.
+const FILES: usize = 4;
+/// Runs of the session.
+const RUNS: usize = 6;
+
+fn file(name: String) -> RunInput {
+    RunInput::RemoteFile(RemoteFile { name, media_type: None, size: None, locator: "{}".to_owned() })
+}
+
+/// An event whose run waits for so many files.
+fn with_files(clock: &Clock, key: &str, count: usize) -> Accept {
+    let mut accept = event(clock, "s", key, key);
+    for entry in &mut accept.entries {
+        entry.fetch = true;
+        entry.request.input = (0..count).map(|part| file(format!("{key}-{part}"))).collect();
+    }
+    accept
+}
+
+async fn make(store: &Store, clock: &Clock, key: &str, count: usize) -> RunId {
+    match accept(store, with_files(clock, key, count)).await {
+        Ok(Accepted::Fresh(run, _)) => run.id,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn take(store: &Store, clock: &Clock, full: &[&str]) -> Option<Download> {
+    let full = full.iter().map(|connector| (*connector).to_owned()).collect();
+    let now_ms = clock.now_ms();
+    store.write(Take { full, owner: "me:1".to_owned(), now_ms, until_ms: now_ms + 60_000 }).await.unwrap()
+}
+
+async fn settle(store: &Store, clock: &Clock, download: &Download, fetched: Fetched) -> bool {
+    let (download, now_ms) = (download.clone(), clock.now_ms());
+    store.write(Settle { download, fetched, now_ms }).await.unwrap()
+}
+
+fn missing(download: &Download) -> Fetched {
+    let code = format!("part_{}", download.part);
+    Fetched::Unavailable { code, reason: "It is gone.".to_owned() }
+}
+
+/// Fetches until nothing is due.
+async fn fetch_all(store: Store, clock: Clock) {
+    while let Some(download) = take(&store, &clock, &[]).await {
+        tokio::task::yield_now().await;
+        assert!(settle(&store, &clock, &download, missing(&download)).await);
+        assert!(!settle(&store, &clock, &download, missing(&download)).await, "a file ends once");
+    }
+}
+
+pub(super) async fn files_of_many_runs_are_fetched_side_by_side(stores: Vec<Store>) {
+    let clock = Clock::system();
+    let mut runs = Vec::new();
+    for run in 0..RUNS {
+        runs.push(make(&stores[0], &clock, &format!("run{run}"), FILES).await);
+    }
+    assert!(claim(&stores[0], &clock, 10).await.is_empty(), "the oldest waits, and nobody passes it");
+    let daemons = stores.iter().cycle().take(4);
+    let fetching: Vec<_> = daemons.map(|store| tokio::spawn(fetch_all(store.clone(), clock.clone()))).collect();
+    for fetching in fetching {
+        fetching.await.unwrap();
+    }
+    for (run, other) in runs.into_iter().zip(stores.iter().cycle()) {
+        let claimed = claim(other, &clock, 10).await.remove(0);
+        assert_eq!(claimed.run.id, run);
+        for (part, input) in claimed.run.request.input.iter().enumerate() {
+            let expected = format!("part_{part}");
+            assert!(matches!(input, RunInput::UnavailableFile { code, .. } if *code == expected), "{input:?}");
+        }
+        finish(other, &clock, &claimed).await;
+    }
+}
+
+pub(super) async fn what_a_former_daemon_fetched_is_due_again(stores: Vec<Store>) {
+    let clock = Clock::system();
+    let (one, other) = (&stores[0], stores.last().unwrap());
+    let mut wanted = with_files(&clock, "a", 1);
+    let connector = wanted.source.clone();
+    let asset = NewAsset { id: "f".repeat(64), media_type: "text/plain".to_owned(), data: b"hello".to_vec() };
+    wanted.entries[0].assets.push(asset.clone());
+    assert!(accept(one, wanted).await.is_ok());
+    assert_eq!(take(one, &clock, &[&connector]).await, None, "its connector has enough under way");
+    let lost = take(one, &clock, &[]).await.unwrap();
+    assert_eq!((take(other, &clock, &[]).await, lost.attempt), (None, 1));
+    let reclaim = |me: &str| Reclaim { family: "me:", me: me.to_owned(), now_ms: clock.now_ms() };
+    assert_eq!(one.write(reclaim("me:1")).await.unwrap(), 0, "its owner is alive");
+    assert_eq!(other.write(reclaim("me:2")).await.unwrap(), 1);
+    let again = take(other, &clock, &[]).await.unwrap();
+    assert_eq!((again.attempt, again.epoch > lost.epoch), (1, true));
+    assert!(!settle(one, &clock, &lost, missing(&lost)).await, "it is somebody else's by now");
+    let later = Fetched::Later { next_ms: clock.now_ms(), counts: false };
+    assert!(settle(other, &clock, &again, later).await);
+    let last = take(other, &clock, &[]).await.unwrap();
+    assert_eq!(last.attempt, 1, "a wait that was asked for is free");
+    assert!(settle(other, &clock, &last, Fetched::Asset(asset.id.clone())).await);
+    let claimed = claim(one, &clock, 10).await.remove(0);
+    assert!(matches!(&claimed.run.request.input[0], RunInput::Asset { asset_id, .. } if *asset_id == asset.id));
+    finish(one, &clock, &claimed).await;
+    // A run that is cancelled waits for nothing, and who waits behind it goes on.
+    let cancelled = make(one, &clock, "b", 2).await;
+    let held = take(other, &clock, &[]).await.unwrap();
+    let behind = make(other, &clock, "c", 0).await;
+    assert!(claim(one, &clock, 10).await.is_empty());
+    let cancel = Cancel { run: cancelled, now_ms: clock.now_ms() };
+    assert_eq!(one.write(cancel).await.unwrap(), Cancelled::AtOnce);
+    assert!(!settle(other, &clock, &held, missing(&held)).await);
+    assert_eq!(claim(other, &clock, 10).await.remove(0).run.id, behind);
+}

@@ -1,0 +1,159 @@
+//! Files that queued runs wait for: statements.
+
+use super::{
+    StoreError, only,
+    sql::{Query, Row},
+    writer::Tx,
+};
+use crate::model::{
+    ids::{RunId, SessionId},
+    run::RunInput,
+};
+
+/// A file that a new run waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewDownload<'a> {
+    /// The run.
+    pub run: RunId,
+    /// The file's place in the run's input.
+    pub part: i64,
+    /// The run's session.
+    pub session: &'a SessionId,
+    /// Who can fetch it, as `kind/name`.
+    pub connector: &'a str,
+}
+
+/// A file that is being fetched by the caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Download {
+    /// The run.
+    pub run: RunId,
+    /// The file's place in the run's input.
+    pub part: i64,
+    /// The run's session.
+    pub session: String,
+    /// Who can fetch it, as `kind/name`.
+    pub connector: String,
+    /// The fence: grows with each claim.
+    pub epoch: i64,
+    /// How often it was tried, this time included.
+    pub attempt: i64,
+    /// When the run was made, in milliseconds since 1970.
+    pub since_ms: i64,
+}
+
+const COLUMNS: &str = "run_id, part, session_id, connector, epoch, attempt, since_ms";
+
+fn read(mut row: Row) -> Result<Download, StoreError> {
+    Ok(Download {
+        run: row.take()?,
+        part: row.take()?,
+        session: row.take()?,
+        connector: row.take()?,
+        epoch: row.take()?,
+        attempt: row.take()?,
+        since_ms: row.take()?,
+    })
+}
+
+/// Notes that runs wait for files, from now on.
+pub async fn insert(tx: &mut Tx<'_>, files: &[NewDownload<'_>], now_ms: i64) -> Result<(), StoreError> {
+    for chunk in files.chunks(64) {
+        let head = format!("INSERT INTO downloads ({COLUMNS}, next_ms) VALUES");
+        let mut query = Query::rows(&head, 8, chunk.len(), "");
+        for file in chunk {
+            query = query.bind(file.run).bind(file.part).bind(file.session.as_str()).bind(file.connector);
+            query = query.bind(0).bind(0).bind(now_ms).bind(now_ms);
+        }
+        tx.execute(query).await?;
+    }
+    Ok(())
+}
+
+/// Takes the file that has been due for longest, until `until_ms`. Those of connectors in `full` are left.
+pub async fn claim(
+    tx: &mut Tx<'_>,
+    full: &[String],
+    owner: &str,
+    (now_ms, until_ms): (i64, i64),
+) -> Result<Option<Download>, StoreError> {
+    let lock = tx.dialect().for_update();
+    let marks = vec!["?"; full.len()].join(",");
+    let others = if full.is_empty() { String::new() } else { format!("AND connector NOT IN ({marks})") };
+    let due = Query::new(format!(
+        "SELECT run_id, part FROM downloads WHERE next_ms <= ? {others} ORDER BY next_ms, run_id, part LIMIT 1 {lock}"
+    ));
+    let due = tx.fetch(due.bind(now_ms).bind_all(full.iter().map(String::as_str))).await?;
+    let Some(mut row) = due.into_iter().next() else { return Ok(None) };
+    let (run, part): (RunId, i64) = (row.take()?, row.take()?);
+    let take = Query::new(format!(
+        "UPDATE downloads SET next_ms = ?, owner = ?, epoch = epoch + 1, attempt = attempt + 1 \
+         WHERE run_id = ? AND part = ? RETURNING {COLUMNS}"
+    ));
+    let taken = tx.fetch(take.bind(until_ms).bind(owner).bind(run).bind(part)).await?;
+    taken.into_iter().next().map(read).transpose()
+}
+
+/// Makes what former processes of the family were fetching due again: their tasks died with them.
+pub async fn reclaim(tx: &mut Tx<'_>, family: &str, me: &str, now_ms: i64) -> Result<u64, StoreError> {
+    let query = Query::new(
+        "UPDATE downloads SET next_ms = ?, owner = NULL, epoch = epoch + 1, attempt = attempt - 1 \
+         WHERE owner LIKE ? AND owner <> ?",
+    );
+    tx.execute(query.bind(now_ms).bind(format!("{family}%")).bind(me)).await
+}
+
+/// Puts a file off, and takes back the attempt when it does not count. False when somebody else has it.
+pub async fn put_off(tx: &mut Tx<'_>, download: &Download, next_ms: i64, counts: bool) -> Result<bool, StoreError> {
+    let query = Query::new(
+        "UPDATE downloads SET next_ms = ?, owner = NULL, attempt = attempt - ? WHERE run_id = ? AND part = ? AND epoch = ?",
+    );
+    let query = query.bind(next_ms).bind(i64::from(!counts)).bind(download.run).bind(download.part);
+    Ok(tx.execute(query.bind(download.epoch)).await? == 1)
+}
+
+/// Ends the wait for a file. False when somebody else has it.
+pub async fn end(tx: &mut Tx<'_>, download: &Download) -> Result<bool, StoreError> {
+    let query = Query::new("DELETE FROM downloads WHERE run_id = ? AND part = ? AND epoch = ?");
+    Ok(tx.execute(query.bind(download.run).bind(download.part).bind(download.epoch)).await? == 1)
+}
+
+/// Ends the wait of a run for all of its files. Says whether it waited.
+pub async fn abandon(tx: &mut Tx<'_>, run: RunId) -> Result<bool, StoreError> {
+    Ok(tx.execute(Query::new("DELETE FROM downloads WHERE run_id = ?").bind(run)).await? > 0)
+}
+
+/// How many files a run still waits for.
+pub async fn left(tx: &mut Tx<'_>, run: RunId) -> Result<i64, StoreError> {
+    let query = Query::new("SELECT COUNT(*) FROM downloads WHERE run_id = ?").bind(run);
+    only(tx.fetch(query).await?)?.take()
+}
+
+/// Whether a run of this session waits for a file.
+pub async fn any_in(tx: &mut Tx<'_>, session: &str) -> Result<bool, StoreError> {
+    let query = Query::new("SELECT 1 FROM downloads WHERE session_id = ? LIMIT 1").bind(session);
+    Ok(!tx.fetch(query).await?.is_empty())
+}
+
+/// The input of a run that is queued. Its session is locked by the caller.
+pub async fn input(tx: &mut Tx<'_>, run: RunId) -> Result<Option<Vec<RunInput>>, StoreError> {
+    let rows = tx.fetch(Query::new("SELECT input FROM runs WHERE id = ? AND status = 0").bind(run)).await?;
+    let Some(mut row) = rows.into_iter().next() else { return Ok(None) };
+    let text: String = row.take()?;
+    serde_json::from_str(&text).map(Some).map_err(|_| StoreError::Damaged("a run's input cannot be read"))
+}
+
+/// Changes the input of a run that is queued.
+pub async fn set_input(tx: &mut Tx<'_>, run: RunId, input: &[RunInput]) -> Result<(), StoreError> {
+    let text = serde_json::to_string(input).map_err(|_| StoreError::Damaged("a run's input cannot be written"))?;
+    tx.execute(Query::new("UPDATE runs SET input = ? WHERE id = ? AND status = 0").bind(text).bind(run)).await?;
+    Ok(())
+}
+
+/// A session whose oldest run waited is ready at once.
+pub async fn hurry(tx: &mut Tx<'_>, session: &str, now_ms: i64) -> Result<(), StoreError> {
+    let query = Query::new("UPDATE sessions SET ready_at = ? WHERE id = ? AND state = 1 AND ready_at > ?");
+    tx.execute(query.bind(now_ms).bind(session).bind(now_ms)).await?;
+    tx.wake_runs();
+    Ok(())
+}
