@@ -25,7 +25,11 @@ use crate::{
         run::{RunInput, RunStatus},
     },
     secrets::mask::mask,
-    store::{Store, StoreError, downloads::Download, runs},
+    store::{
+        Store, StoreError,
+        downloads::{self, Download},
+        runs,
+    },
 };
 
 pub mod settle;
@@ -81,7 +85,7 @@ impl Downloads {
         let mut connectors: HashMap<Id, String> = HashMap::new();
         let pause = Duration::from_millis(self.settings.poll_interval_ms.max(1));
         while !stop.is_cancelled() {
-            let woken = self.store.wakes().runs.notified();
+            let woken = self.store.wakes().downloads.notified();
             tokio::pin!(woken);
             // Registered before looking, so that a wake-up in between is not lost.
             woken.as_mut().enable();
@@ -110,8 +114,11 @@ impl Downloads {
         let mut counts: HashMap<&str, usize> = HashMap::new();
         connectors.values().for_each(|connector| *counts.entry(connector).or_default() += 1);
         let full = counts.into_iter().filter(|(_, count)| *count >= self.bounds.per_connector);
-        let full = full.map(|(connector, _)| connector.to_owned()).collect();
+        let full: Vec<String> = full.map(|(connector, _)| connector.to_owned()).collect();
         let now_ms = self.clock.now_ms();
+        if !downloads::is_due(&self.store, &full, now_ms).await? {
+            return Ok(None);
+        }
         let until_ms = now_ms.saturating_add(self.bounds.lease_ms);
         self.store.write(Take { full, owner: self.owner.clone(), now_ms, until_ms }).await
     }

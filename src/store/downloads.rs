@@ -1,7 +1,7 @@
 //! Files that queued runs wait for: statements.
 
 use super::{
-    StoreError, only,
+    Store, StoreError, only,
     sql::{Query, Row},
     writer::Tx,
 };
@@ -66,8 +66,24 @@ pub async fn insert(tx: &mut Tx<'_>, files: &[NewDownload<'_>], now_ms: i64) -> 
             query = query.bind(0).bind(0).bind(now_ms).bind(now_ms);
         }
         tx.execute(query).await?;
+        tx.wake_downloads();
     }
     Ok(())
+}
+
+/// Whether a file is due, of a connector that is not in `full`: a look costs no turn of the writer.
+pub async fn is_due(store: &Store, full: &[String], now_ms: i64) -> Result<bool, StoreError> {
+    let query = Query::new(format!("SELECT 1 FROM downloads WHERE next_ms <= ? {} LIMIT 1", others(full)));
+    let query = query.bind(now_ms).bind_all(full.iter().map(String::as_str));
+    Ok(!store.read(query).await?.is_empty())
+}
+
+/// The condition that leaves these connectors out.
+fn others(full: &[String]) -> String {
+    if full.is_empty() {
+        return String::new();
+    }
+    format!("AND connector NOT IN ({})", vec!["?"; full.len()].join(","))
 }
 
 /// Takes the file that has been due for longest, until `until_ms`. Those of connectors in `full` are left.
@@ -78,10 +94,9 @@ pub async fn claim(
     (now_ms, until_ms): (i64, i64),
 ) -> Result<Option<Download>, StoreError> {
     let lock = tx.dialect().for_update();
-    let marks = vec!["?"; full.len()].join(",");
-    let others = if full.is_empty() { String::new() } else { format!("AND connector NOT IN ({marks})") };
     let due = Query::new(format!(
-        "SELECT run_id, part FROM downloads WHERE next_ms <= ? {others} ORDER BY next_ms, run_id, part LIMIT 1 {lock}"
+        "SELECT run_id, part FROM downloads WHERE next_ms <= ? {} ORDER BY next_ms, run_id, part LIMIT 1 {lock}",
+        others(full)
     ));
     let due = tx.fetch(due.bind(now_ms).bind_all(full.iter().map(String::as_str))).await?;
     let Some(mut row) = due.into_iter().next() else { return Ok(None) };

@@ -50,6 +50,7 @@ pub struct Tx<'c> {
 struct Wake {
     runs: bool,
     deliveries: bool,
+    downloads: bool,
     cancels: bool,
 }
 
@@ -79,6 +80,11 @@ impl<'c> Tx<'c> {
         self.wake.deliveries = true;
     }
 
+    /// Wakes those who fetch files after the commit: a run waits for one.
+    pub fn wake_downloads(&mut self) {
+        self.wake.downloads = true;
+    }
+
     /// Tells the daemon's own workers after the commit: a run that one of them may hold shall end.
     pub fn wake_cancels(&mut self) {
         self.wake.cancels = true;
@@ -102,6 +108,8 @@ pub struct Wakes {
     pub runs: Notify,
     /// A lane may be ready.
     pub deliveries: Notify,
+    /// A file may be due.
+    pub downloads: Notify,
     /// How many times the end of an active run was asked for.
     pub cancels: watch::Sender<u64>,
 }
@@ -279,6 +287,9 @@ impl Task {
         }
         if wake.deliveries {
             self.wakes.deliveries.notify_waiters();
+        }
+        if wake.downloads {
+            self.wakes.downloads.notify_waiters();
         }
         if wake.cancels {
             self.wakes.cancels.send_modify(|asked| *asked += 1);
