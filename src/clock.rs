@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use uuid::{ContextV7, Timestamp, Uuid};
@@ -13,17 +13,25 @@ use crate::model::ids::{DeliveryId, RunId};
 #[derive(Clone)]
 pub struct Clock {
     context: Arc<Mutex<ContextV7>>,
+    /// How far it is behind the system's, in milliseconds.
+    behind_ms: i64,
 }
 
 impl Clock {
     /// The system's clock.
     pub fn system() -> Self {
-        Self { context: Arc::new(Mutex::new(ContextV7::new())) }
+        Self::behind(Duration::ZERO)
+    }
+
+    /// A clock that is so far behind the system's: for stores that are prepared with what is old.
+    pub fn behind(time: Duration) -> Self {
+        let behind_ms = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+        Self { context: Arc::new(Mutex::new(ContextV7::new())), behind_ms }
     }
 
     /// Milliseconds since 1970.
     pub fn now_ms(&self) -> i64 {
-        system_ms()
+        system_ms().saturating_sub(self.behind_ms)
     }
 
     /// A new run's identifier; later ones sort after earlier ones.

@@ -4,33 +4,20 @@
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
-    time::Instant,
+    time::Duration,
 };
 
-use anyhow::Context as _;
 use async_trait::async_trait;
-use bytes::Bytes;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
-use tokio::sync::Semaphore;
 
 use crate::{
     app::StartError,
     clock::Clock,
-    connectors::{
-        Answer, Context, Fault, KeyValue, Plugin, Request,
-        files::{ByteStream, Files, NotTaken, OpenFile},
-        manifest::Manifest,
-        outbound::Outbound,
-        wasm::{EngineSettings, WasmEngine},
-    },
-    egress::{Egress, EgressSettings},
+    connectors::{Answer, Context, Fault, Plugin, Request, manifest::Manifest},
     ingress::prepare::receipt_key,
     metrics::Metrics,
-    model::{
-        event::{Event, InputPart, SessionKey},
-        ids::ConnectorId,
-    },
+    model::event::{Event, InputPart, SessionKey},
     store::{
         Store, StoreError, StoreSettings,
         receipts::{self, NewReceipt},
@@ -38,6 +25,8 @@ use crate::{
     },
 };
 
+mod ended;
+mod guest;
 mod waiting;
 
 /// What to measure or prepare.
@@ -50,18 +39,8 @@ pub struct BenchArgs {
 #[derive(Debug, Subcommand)]
 enum What {
     /// Time guest calls; prints JSON.
-    Guest {
-        /// The component.
-        #[arg(long)]
-        plugin: PathBuf,
-        /// Calls to time.
-        #[arg(long, default_value_t = 20_000)]
-        calls: u32,
-        /// What a pool slot keeps resident, in bytes [default: that of the settings].
-        #[arg(long)]
-        keep_resident_bytes: Option<usize>,
-    },
-    /// Write receipts or deliveries into a store that no daemon uses.
+    Guest(guest::GuestArgs),
+    /// Write receipts, ended runs or deliveries into a store that no daemon uses.
     Prefill {
         /// The state folder.
         #[arg(long)]
@@ -69,6 +48,12 @@ enum What {
         /// Receipts of events.
         #[arg(long, default_value_t = 0)]
         receipts: u64,
+        /// Runs that ended, each in a session of its own.
+        #[arg(long, default_value_t = 0)]
+        runs: u64,
+        /// How long ago all of it happened, in days.
+        #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=10_000))]
+        days_ago: u64,
         #[command(flatten)]
         waiting: waiting::WaitingArgs,
     },
@@ -77,61 +62,12 @@ enum What {
 /// Does it.
 pub async fn run(args: BenchArgs) -> Result<(), StartError> {
     match args.what {
-        What::Guest { plugin, calls, keep_resident_bytes } => {
-            let mut settings = EngineSettings::default();
-            settings.keep_resident_bytes = keep_resident_bytes.unwrap_or(settings.keep_resident_bytes);
-            Ok(time_guest(&plugin, calls, &settings).await?)
+        What::Guest(args) => Ok(guest::time(&args).await?),
+        What::Prefill { state_root, receipts, runs, days_ago, waiting } => {
+            let clock = Clock::behind(Duration::from_secs(days_ago * 86_400));
+            Ok(prefill(&state_root, &clock, (receipts, runs), &waiting).await?)
         }
-        What::Prefill { state_root, receipts, waiting } => Ok(prefill(&state_root, receipts, &waiting).await?),
     }
-}
-
-async fn time_guest(path: &Path, calls: u32, settings: &EngineSettings) -> anyhow::Result<()> {
-    let bytes = std::fs::read(path).with_context(|| format!("reading `{}`", path.display()))?;
-    let cache = tempfile::tempdir()?;
-    let egress = Arc::new(Egress::new(EgressSettings::default())?);
-    let load = async || -> anyhow::Result<(f64, Arc<dyn Plugin>)> {
-        // An engine of its own each time, so that the second one finds compiled code on disk and nowhere else.
-        let engine = WasmEngine::new(settings.clone(), cache.path().join("compiled"), Arc::clone(&egress))?;
-        let started = Instant::now();
-        let plugin: Arc<dyn Plugin> = engine.load(bytes.clone()).await?;
-        Ok((started.elapsed().as_secs_f64() * 1e3, plugin))
-    };
-    let (compile_cold_ms, cold) = load().await?;
-    drop(cold);
-    let (load_cached_ms, plugin) = load().await?;
-    let context = Arc::new(Context {
-        connector: ConnectorId { kind: plugin.manifest().kind.clone(), name: "bench".to_owned() },
-        settings: "{}".to_owned(),
-        secrets: std::collections::BTreeMap::new(),
-        key_value: Arc::new(Nothing),
-        permits: Arc::new(Semaphore::new(16)),
-        delivery_permits: Arc::new(Semaphore::new(16)),
-        unknown: plugin.manifest().delivery.unknown,
-        files: Arc::new(Nothing),
-        outbound: Outbound::default(),
-        request_permits: Arc::new(Semaphore::new(1)),
-        counts: Metrics::new()?.for_kind(&plugin.manifest().kind),
-    });
-    let request = sample_request();
-    let mut micros = Vec::with_capacity(calls as usize);
-    for _ in 0..calls {
-        let started = Instant::now();
-        match plugin.receive(Arc::clone(&context), request.clone()).await {
-            Ok(Answer::Accept { .. }) => {}
-            other => anyhow::bail!("the guest did not accept the sample: {other:?}"),
-        }
-        micros.push(started.elapsed().as_secs_f64() * 1e6);
-    }
-    micros.sort_by(f64::total_cmp);
-    let at = |share: f64| micros[((micros.len() - 1) as f64 * share) as usize];
-    let report = json!({
-        "calls": calls, "event_bytes": request.body.len(),
-        "p50_us": at(0.5), "p99_us": at(0.99), "mean_us": micros.iter().sum::<f64>() / micros.len() as f64,
-        "compile_cold_ms": compile_cold_ms, "load_cached_ms": load_cached_ms,
-    });
-    println!("{report}");
-    Ok(())
 }
 
 /// What the sample says beside its text.
@@ -141,57 +77,25 @@ fn sample_metadata() -> Map<String, Value> {
     Map::from_iter([("items".to_owned(), items.into()), ("currency".to_owned(), "EUR".into())])
 }
 
-/// An event of about 1 KiB, as an authenticated caller sends it.
-fn sample_request() -> Request {
-    let body = json!({
-        "idempotency_key": "order-000123", "binding_keys": ["customer:42"], "actor_id": "shop",
-        "content": SAMPLE_TEXT, "metadata": sample_metadata(),
-    });
-    Request {
-        method: "POST".to_owned(),
-        target: "/v1/connectors/http/bench".to_owned(),
-        subpath: String::new(),
-        headers: vec![("content-type".to_owned(), "application/json".to_owned())],
-        body: Bytes::from(body.to_string()),
-        received_at_ms: 0,
-        authenticated_by: Some("hmac".to_owned()),
-    }
-}
-
 /// The sample's text.
 const SAMPLE_TEXT: &str = "Order 123 has arrived with sixteen items.";
 
-struct Nothing;
-
-#[async_trait]
-impl KeyValue for Nothing {
-    async fn get(&self, _: &ConnectorId, _: &str) -> anyhow::Result<Option<Vec<u8>>> {
-        Ok(None)
-    }
-}
-
-#[async_trait]
-impl Files for Nothing {
-    async fn open(&self, _: &str) -> anyhow::Result<Option<OpenFile>> {
-        Ok(None)
-    }
-
-    async fn take_in(&self, _: String, _: String, _: ByteStream) -> Result<String, NotTaken> {
-        Err(NotTaken::Host(anyhow::anyhow!("a benchmark keeps no files")))
-    }
-}
-
-async fn prefill(state_root: &Path, receipts: u64, waiting: &waiting::WaitingArgs) -> anyhow::Result<()> {
+async fn prefill(
+    state_root: &Path,
+    clock: &Clock,
+    (receipts, runs): (u64, u64),
+    waiting: &waiting::WaitingArgs,
+) -> anyhow::Result<()> {
     let folder = crate::state_folder::StateFolder::open(state_root)?;
     let store = Store::open_sqlite(folder.path(), &StoreSettings::default(), Metrics::new()?).await?;
-    let clock = Clock::system();
     let mut written = 0;
     while written < receipts {
         let upto = (written + 4096).min(receipts);
         store.write(Fill { keys: written..upto, clock: clock.clone() }).await?;
         written = upto;
     }
-    waiting::fill(&store, &clock, waiting).await?;
+    ended::fill(&store, clock, runs).await?;
+    waiting::fill(&store, clock, waiting).await?;
     store.close().await;
     Ok(())
 }

@@ -49,9 +49,9 @@ impl Place {
         self.folder.path()
     }
 
-    /// The bundled guest.
-    pub(crate) fn guest(&self) -> PathBuf {
-        self.plugins.join("http.wasm")
+    /// The bundled guest of a kind.
+    pub(crate) fn guest(&self, kind: &str) -> PathBuf {
+        self.plugins.join(format!("{kind}.wasm"))
     }
 
     /// A state folder of this name, which need not exist.

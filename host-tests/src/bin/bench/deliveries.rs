@@ -50,6 +50,8 @@ pub(crate) struct Deliveries {
     pub(crate) latency: Latency,
     /// With many deliveries that wait.
     pub(crate) memory_pending: Memory,
+    /// With a tenth of them, which fill the database's caches as well.
+    pub(crate) memory_tenth: Memory,
     /// The same daemon on an empty store.
     pub(crate) memory_idle: Memory,
     each_per_second: Vec<f64>,
@@ -75,7 +77,8 @@ pub(crate) async fn measure(place: &Place, settings: &Settings) -> Result<Delive
         share_beside_dead: median(shares)?,
         half_per_second,
         latency,
-        memory_pending: pending(place, settings.pending).await?,
+        memory_tenth: pending(place, settings.pending / 10, "deliveries-tenth").await?,
+        memory_pending: pending(place, settings.pending, "deliveries-pending").await?,
         memory_idle: memory(place, "deliveries-idle").await?,
         each_per_second: alone,
         beside_dead_per_second: beside,
@@ -196,10 +199,10 @@ impl Caller {
 }
 
 /// Memory while many deliveries wait for targets that never answer.
-async fn pending(place: &Place, count: u64) -> Result<Memory> {
+async fn pending(place: &Place, count: u64, state: &str) -> Result<Memory> {
     let sink = Sink::start().await?;
-    fill(place, "deliveries-pending", count, LANES, &format!("{}{DEAD}", sink.url()))?;
-    memory(place, "deliveries-pending").await
+    fill(place, state, count, LANES, &format!("{}{DEAD}", sink.url()))?;
+    memory(place, state).await
 }
 
 async fn memory(place: &Place, state: &str) -> Result<Memory> {

@@ -9,9 +9,10 @@
 //! | [`rates`] | the accept rate with and without a guest, the latency at half of it, memory |
 //! | [`full`] | the accept rate on a store that holds many receipts, against an empty one; bytes of an event |
 //! | [`starts`] | spawn to ready, with compiled code cached and without |
-//! | [`guest`] | guest calls without HTTP |
+//! | [`guest`] | guest calls without HTTP, of each bundled kind |
 //! | [`connectors`] | a daemon with many connectors of the API: memory, list, metrics, start, how soon a change shows |
 //! | [`deliveries`] | deliveries over HTTP: per second, how soon, many that wait, beside a dead target |
+//! | [`pruning`] | how long old rows that make room hold the writer |
 //! | [`machine`] | what all of it ran on, flush latency included |
 //!
 //! They share a [`daemon`], requests ([`request`]) over bare connections ([`connection`]), the two ways of sending them
@@ -31,6 +32,7 @@ mod full;
 mod guest;
 mod load;
 mod machine;
+mod pruning;
 mod rates;
 mod report;
 mod request;
@@ -122,10 +124,14 @@ async fn run(args: &Args) -> Result<()> {
 }
 
 async fn events(place: &Place, settings: &Settings) -> Result<Events> {
+    let guests = guest::measure(place, settings.guest_calls)?;
+    let starts = starts::measure(place, settings).await?;
+    let rates = rates::measure(place, settings).await?;
     Ok(Events {
-        guest: guest::measure(place, settings.guest_calls)?,
-        starts: starts::measure(place, settings).await?,
-        rates: rates::measure(place, settings).await?,
+        guests,
+        starts,
+        pruning: pruning::measure(place, settings, rates.guest_per_second / 2.0).await?,
+        rates,
         full: full::measure(place, settings).await?,
         deliveries: deliveries::measure(place, settings).await?,
     })

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::{
-    connectors::Connectors, deliveries::Deliveries, full::Full, guest::Guest, load::Length, machine::Machine,
-    rates::Rates, starts::Starts,
+    connectors::Connectors, daemon::Memory, deliveries::Deliveries, full::Full, guest::Guests, load::Length,
+    machine::Machine, pruning::Pruning, rates::Rates, starts::Starts,
 };
 
 /// How it was measured.
@@ -60,11 +60,12 @@ pub(crate) struct Report {
 /// What has to do with events.
 #[derive(Debug, Serialize)]
 pub(crate) struct Events {
-    pub(crate) guest: Guest,
+    pub(crate) guests: Guests,
     pub(crate) starts: Starts,
     pub(crate) rates: Rates,
     pub(crate) full: Full,
     pub(crate) deliveries: Deliveries,
+    pub(crate) pruning: Pruning,
 }
 
 /// One line of the table.
@@ -166,7 +167,7 @@ impl Report {
 impl Events {
     fn lines(&self, settings: &Settings) -> Vec<Line> {
         use Unit::{Bytes, Mebibytes, Micros, Millis, PerSecond, Percent};
-        let Self { guest, starts, rates, full, deliveries } = self;
+        let Self { guests, starts, rates, full, deliveries, pruning } = self;
         let receipts = settings.receipts;
         let of_rounds = |pick: fn(&crate::load::Round) -> f64| {
             crate::figures::median(rates.guest.iter().map(pick)).unwrap_or(f64::NAN)
@@ -185,15 +186,17 @@ impl Events {
             Line::of("  the same, all in one session", rates.guest_fixed_per_second, PerSecond),
             Line::of("  the same, without the guest", rates.native_per_second, PerSecond),
             Line::of("share of the same route without the guest", rates.share, Percent).with_limits(0.80, 0.95),
-            Line::of("guest call, fresh instance, p50", guest.p50_us, Micros).with_limits(40.0, 18.0),
-            Line::of("guest call, fresh instance, p99", guest.p99_us, Micros),
+            Line::of("guest call, fresh instance, `http`, p50", guests.http.p50_us, Micros).with_limits(40.0, 18.0),
+            Line::of("guest call, fresh instance, `http`, p99", guests.http.p99_us, Micros),
+            Line::of("  `slack`, a message in a thread, p50", guests.slack.p50_us, Micros).with_limits(40.0, 40.0),
+            Line::of("  `telegram`, a message in a topic, p50", guests.telegram.p50_us, Micros).with_limits(40.0, 40.0),
             Line::of("ack p50 at half of that load", rates.half.latency.p50_ms, Millis),
             Line::of("ack p99 at half of that load", rates.half.latency.p99_ms, Millis).with_limits(25.0, 10.0),
             Line::of("ack p99.9 at half of that load", rates.half.latency.p999_ms, Millis),
             Line::of("cold start to ready, compiled code cached", starts.cached_ms, Millis).with_limits(300.0, 80.0),
             Line::of("cold start to ready, compiling", starts.uncached_ms, Millis),
-            Line::of("plugin load, compiling", guest.compile_cold_ms, Millis),
-            Line::of("plugin load, compiled code cached", guest.load_cached_ms, Millis),
+            Line::of("plugin load, compiling", guests.http.compile_cold_ms, Millis),
+            Line::of("plugin load, compiled code cached", guests.http.load_cached_ms, Millis),
             Line::of("resident memory, idle, bundled plugins loaded", rates.memory_idle.resident_mib, Mebibytes)
                 .with_limits(60.0, 25.0),
             Line::of("  the same after a start that compiled", rates.memory_compiled.resident_mib, Mebibytes),
@@ -204,14 +207,26 @@ impl Events {
             Line::of("  store that began empty", full.empty_per_second, PerSecond),
             Line::of("database for each event", full.bytes_per_event, Bytes),
         ];
-        events.into_iter().chain(deliveries.lines(settings.pending)).collect()
+        events.into_iter().chain(pruning.lines()).chain(deliveries.lines(settings.pending)).collect()
+    }
+}
+
+impl Pruning {
+    fn lines(&self) -> Vec<Line> {
+        use Unit::Millis;
+        vec![
+            Line::of("old rows that make room hold the writer, the longest batch", self.longest_hold_ms, Millis)
+                .with_limits(20.0, 20.0),
+            Line::of("  the mean", self.mean_hold_ms, Millis),
+            Line::of("  ack p99 meanwhile, at half of that load", self.events.latency.p99_ms, Millis),
+        ]
     }
 }
 
 impl Deliveries {
     fn lines(&self, pending: u64) -> Vec<Line> {
         use Unit::{Mebibytes, Millis, PerSecond, Percent};
-        let more = self.memory_pending.resident_mib - self.memory_idle.resident_mib;
+        let more = |than: Memory| self.memory_pending.resident_mib - than.resident_mib;
         vec![
             Line::of("deliveries sent and settled, 1000 lanes", self.per_second, PerSecond)
                 .with_limits(3_000.0, 6_000.0),
@@ -221,7 +236,12 @@ impl Deliveries {
             Line::of("end of a run to arrival, half of that load, p99", self.latency.p99_ms, Millis)
                 .with_limits(50.0, 20.0),
             Line::of("  the longest", self.latency.max_ms, Millis),
-            Line::of(format!("resident memory more with {pending} that wait"), more, Mebibytes).with_limits(16.0, 4.0),
+            Line::of(
+                format!("resident memory with {pending} that wait, more than idle"),
+                more(self.memory_idle),
+                Mebibytes,
+            ),
+            Line::of("  more than with a tenth of them", more(self.memory_tenth), Mebibytes).with_limits(16.0, 4.0),
         ]
     }
 }
