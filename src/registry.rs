@@ -31,6 +31,7 @@ mod persist;
 mod reconcile;
 mod resolve;
 mod secret_fields;
+mod secret_lists;
 pub mod secrets;
 pub mod start;
 mod targets;

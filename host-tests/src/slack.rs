@@ -72,6 +72,20 @@ impl WebApi {
         self.state().channels.insert(id.to_owned(), state::Channel::default());
     }
 
+    /// Knows a workspace from now on: the bot's token in it, and a channel with the bot in it.
+    pub fn workspace(&self, team: &str, token: &str, channel: &str) {
+        let mut state = self.state();
+        state.tokens.insert(token.to_owned(), team.to_owned());
+        state.channel_mut(channel).team = team.to_owned();
+    }
+
+    /// Another token counts in a workspace, and none of before.
+    pub fn rotate(&self, team: &str, token: &str) {
+        let mut state = self.state();
+        state.tokens.retain(|_, of| of != team);
+        state.tokens.insert(token.to_owned(), team.to_owned());
+    }
+
     /// Takes the bot out of a channel.
     pub fn kick(&self, id: &str) {
         self.state().channel_mut(id).member = false;
@@ -89,12 +103,12 @@ impl WebApi {
 
     /// The token counts no more, until [`Self::restore`].
     pub fn revoke(&self) {
-        self.state().revoked = true;
+        self.state().revoked.insert(state::TEAM.to_owned());
     }
 
     /// The token counts again.
     pub fn restore(&self) {
-        self.state().revoked = false;
+        self.state().revoked.clear();
     }
 
     /// So many messages in a row may go to one channel; then one each second.
@@ -114,7 +128,12 @@ impl WebApi {
 
     /// Keeps a file that somebody has put up, and gives its object as in an event.
     pub fn keep(&self, name: &str, media_type: &str, bytes: impl Into<Bytes>) -> Value {
-        self.state().keep(name, media_type, bytes.into())
+        self.keep_in(state::TEAM, (name, media_type), bytes)
+    }
+
+    /// The same in another workspace.
+    pub fn keep_in(&self, team: &str, (name, media_type): (&str, &str), bytes: impl Into<Bytes>) -> Value {
+        self.state().keep(team, (name, media_type), bytes.into())
     }
 
     /// Every call so far, in the order of arrival; what is no method has its path for a name.

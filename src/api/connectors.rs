@@ -127,8 +127,9 @@ pub struct PutView {
 /// Make or change a connector.
 ///
 /// Fields that the body names are set, null resets one, the others stay. A secret is `{"value"}`, `{"env"}`, `{"secret_ref"}`,
-/// `{"value", "secret_ref"}`, or `{}` to clear it; its value is sealed and never shown. Every broken rule is reported at
-/// once. `If-Match` with a revision guards against a change in between; `If-None-Match: *` demands that it is new.
+/// `{"value", "secret_ref"}`, or `{}` to clear it; its value is sealed and never shown. A list of secrets is replaced by the
+/// list that the body has, and `[]` clears it; an entry names its key, and keeps the secret of that key when it says nothing
+/// of it. Every broken rule is reported at once. `If-Match` with a revision guards against a change in between; `If-None-Match: *` demands that it is new.
 #[utoipa::path(
     put, path = "/v1/runtime/connectors/{kind}/{name}", operation_id = "put_connector", tag = "connectors",
     params(

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::Api;
 use crate::{
-    connectors::manifest::{IngressSpec, Manifest, Recipe, SecretSlot},
+    connectors::manifest::{IngressSpec, Manifest, Recipe, SecretList, SecretSlot},
     wire::{extract, problem::Problem},
 };
 
@@ -29,6 +29,9 @@ pub struct KindView {
     /// Secret slots by name: `description`, `required`.
     #[schema(value_type = BTreeMap<String, Object>)]
     secrets: BTreeMap<String, SecretSlot>,
+    /// Lists of secrets by name: `description`, and the names of the members of an entry, `key` and `secret`.
+    #[schema(value_type = BTreeMap<String, Object>)]
+    secret_lists: BTreeMap<String, SecretList>,
     /// How callers are authenticated, in order.
     #[schema(value_type = Vec<Object>)]
     verification: Vec<Recipe>,
@@ -74,8 +77,21 @@ pub async fn get(
 
 fn view(api: &Api, kind: &str) -> Option<KindView> {
     let (plugin, file) = api.connectors.kinds().provider(kind)?;
-    let Manifest { contract, kind, version, description, settings, secrets, verification, ingress, .. } =
-        plugin.manifest().clone();
+    let Manifest {
+        contract, kind, version, description, settings, secrets, secret_lists, verification, ingress, ..
+    } = plugin.manifest().clone();
     let digest = plugin.digest().to_owned();
-    Some(KindView { kind, version, description, contract, settings, secrets, verification, ingress, file, digest })
+    Some(KindView {
+        kind,
+        version,
+        description,
+        contract,
+        settings,
+        secrets,
+        secret_lists,
+        verification,
+        ingress,
+        file,
+        digest,
+    })
 }

@@ -10,10 +10,12 @@ use serde_json::Value;
 mod check;
 mod delivery;
 mod egress;
+mod secret_list;
 
 pub(crate) use check::HOST_FIELDS;
 pub use delivery::{DeliverySpec, LengthUnit};
 pub use egress::{DestinationSpec, Origin};
+pub use secret_list::SecretList;
 
 /// Size of a manifest, in bytes.
 const MANIFEST_BYTES: usize = 256 * 1024;
@@ -51,6 +53,9 @@ pub struct Manifest {
     /// Secret slots by name.
     #[serde(default)]
     pub secrets: BTreeMap<String, SecretSlot>,
+    /// Lists of secrets by name: one secret for each of many places, such as the workspaces of an app.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secret_lists: BTreeMap<String, SecretList>,
     /// How callers are authenticated, in order; every recipe whose secret is configured must pass.
     #[serde(default)]
     pub verification: Vec<Recipe>,

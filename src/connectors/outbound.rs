@@ -59,7 +59,12 @@ impl Outbound {
         }
         // Two destinations can follow one setting.
         wrong.dedup();
-        let slots = manifest.secrets.iter().map(|(slot, spec)| (slot.clone(), spec.sent_to.clone())).collect();
+        let single = manifest.secrets.iter().map(|(slot, spec)| (slot.clone(), spec.sent_to.clone()));
+        let listed = manifest
+            .secret_lists
+            .iter()
+            .flat_map(|(name, list)| list.slots(name, settings).into_iter().map(|slot| (slot, list.sent_to.clone())));
+        let slots = single.chain(listed).collect();
         if wrong.is_empty() { Ok(Self { places, slots }) } else { Err(wrong) }
     }
 
@@ -128,6 +133,7 @@ mod tests {
                 "other": { "description": "o", "sent_to": ["files"] },
                 "home": { "description": "h" },
             },
+            "secret_lists": { "tokens": { "description": "t", "key": "team", "secret": "token", "sent_to": ["api"] } },
             "egress": {
                 "api": { "origins": ["https://api.example.com"], "setting": "base" },
                 "files": { "origins": ["https://*.files.example.com"], "setting": "hosts" },
@@ -177,6 +183,10 @@ mod tests {
         assert!(outbound.may_carry("token", &api) && outbound.may_carry("other", &files));
         assert!(!outbound.may_carry("token", &files) && !outbound.may_carry("other", &api));
         assert!(!outbound.may_carry("home", &api) && !outbound.may_carry("absent", &api));
+        assert!(!outbound.may_carry("tokens.T1.token", &api), "there is no such entry");
+        let outbound = Outbound::new(&manifest(), &json!({ "tokens": [{ "team": "T1" }] }), false).unwrap();
+        assert!(outbound.may_carry("tokens.T1.token", &api) && !outbound.may_carry("tokens.T1.token", &files));
+        assert!(!outbound.may_carry("tokens.T2.token", &api) && !outbound.may_carry("tokens", &api));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::{
     definition::{Broken, Definition},
     resolve::{self, Parts},
     secret_fields::{SecretSource, Written},
+    secret_lists,
 };
 use crate::{
     connectors::{Context, Plugin, manifest::Manifest, outbound::Outbound},
@@ -53,6 +54,7 @@ impl Builder {
     ) -> Result<Route, Vec<Broken>> {
         let manifest = plugin.manifest();
         let (parts, mut broken) = resolve::sort(&definition.fields, manifest);
+        broken.extend(secret_lists::check_name(&definition.id.name, manifest.secret_lists.keys()));
         if let Some(Err(unknown)) = parts.host.executor.as_deref().map(|name| self.surroundings.executors.check(name)) {
             broken.push(Broken::field("executor", unknown));
         }
@@ -63,6 +65,9 @@ impl Builder {
         let outbound = self.outbound(manifest, &parts, &mut broken);
         broken.extend(parts.host.check_sending(&definition.id.kind, plugin.delivers()));
         broken.extend(resolve::check_door(manifest, &parts, &secrets));
+        if plugin.delivers() {
+            broken.extend(resolve::check_answers(manifest, &parts, &secrets));
+        }
         let configured: Vec<String> = secrets.keys().cloned().collect();
         match plugin.check_settings(&parts.settings, &configured).await {
             Ok(own) => broken.extend(own.into_iter().map(Broken::whole)),
@@ -85,7 +90,7 @@ impl Builder {
             match self.value(written, pending).await {
                 Ok(secret) if is_blank(&secret) => {
                     let detail = "the secret is blank: give one, or leave the field out";
-                    broken.push(Broken::field(&written.field, detail));
+                    broken.push(Broken::at(&written.pointer, detail));
                 }
                 Ok(secret) => {
                     mask::remember(&secret);
@@ -98,7 +103,7 @@ impl Builder {
     }
 
     async fn value(&self, written: &Written, pending: &Pending) -> Result<Secret, Broken> {
-        let wrong = |detail: String| Broken::field(&written.field, detail);
+        let wrong = |detail: String| Broken::at(&written.pointer, detail);
         match &written.source {
             SecretSource::Inline(secret) => Ok(secret.clone()),
             SecretSource::Env(name) => std::env::var(name)

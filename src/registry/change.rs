@@ -233,9 +233,10 @@ impl Connectors {
     /// Secrets that were made for a connector, that it no longer names, and that nobody else does.
     fn orphaned(&self, id: &ConnectorId, before: &Map<String, Value>, after: &Map<String, Value>) -> Vec<String> {
         let prefix = upsert::own_secret(id, "");
-        let kept: Vec<&str> = secret_fields::references(after).collect();
-        let own = secret_fields::references(before)
-            .filter(|name| name.strip_prefix(&prefix).is_some_and(|slot| !slot.contains('.')) && !kept.contains(name));
+        let kept = secret_fields::references(after);
+        let own = secret_fields::references(before).into_iter().filter(|name| {
+            name.strip_prefix(&prefix).is_some_and(|slot| is_slot_of(slot, before)) && !kept.contains(name)
+        });
         let alone = own.filter(|name| self.users_of(name).iter().all(|entry| entry.definition.id == *id));
         alone.map(str::to_owned).collect()
     }
@@ -244,5 +245,14 @@ impl Connectors {
     pub(super) fn referrers(&self, id: &ConnectorId) -> Vec<(ConnectorId, String)> {
         let others = self.all().into_iter().filter(|entry| entry.definition.id != *id);
         others.filter_map(|entry| Some((entry.definition.id.clone(), entry.definition.refers_to(id)?))).collect()
+    }
+}
+
+/// Whether a connector with these fields can have such a slot: one of its own, or one of an entry in a list.
+fn is_slot_of(slot: &str, fields: &Map<String, Value>) -> bool {
+    match *slot.split('.').collect::<Vec<_>>() {
+        [_] => true,
+        [list, _, _] => fields.get(list).is_some_and(Value::is_array),
+        _ => false,
     }
 }

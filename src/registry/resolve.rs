@@ -9,6 +9,7 @@ use super::{
     definition::Broken,
     host_fields::HostFields,
     secret_fields::{self, SUFFIXES, Written},
+    secret_lists,
 };
 use crate::{
     connectors::manifest::{HOST_FIELDS, Manifest},
@@ -34,7 +35,7 @@ pub(super) fn sort(fields: &Map<String, Value>, manifest: &Manifest) -> (Parts, 
     let host = HostFields::take(&mut settings, &mut broken);
     let mut secrets = BTreeMap::new();
     for (slot, spec) in &manifest.secrets {
-        match secret_fields::take(&mut settings, slot) {
+        match secret_fields::take(&mut settings, "", slot) {
             Ok(Some(written)) => drop(secrets.insert(slot.clone(), written)),
             Ok(None) if spec.required => {
                 let ways =
@@ -45,9 +46,22 @@ pub(super) fn sort(fields: &Map<String, Value>, manifest: &Manifest) -> (Parts, 
             Err(wrong) => broken.push(wrong),
         }
     }
+    let mut keys = Map::new();
+    for (name, list) in &manifest.secret_lists {
+        let entries = secret_lists::take(&mut settings, name, list).unwrap_or_else(|mut wrong| {
+            broken.append(&mut wrong);
+            Vec::new()
+        });
+        if !entries.is_empty() {
+            keys.insert(name.clone(), secret_lists::keys(&entries, list));
+        }
+        secrets.extend(entries.into_iter().map(|entry| (list.slot(name, &entry.key), entry.written)));
+    }
     refuse_unknown(manifest, &mut settings, &mut broken);
-    let settings = Value::Object(settings);
+    let mut settings = Value::Object(settings);
     check_schema(manifest, &settings, &mut broken);
+    // Not the schema's: the plugin sees who has a secret.
+    settings.as_object_mut().into_iter().for_each(|settings| settings.append(&mut keys));
     (Parts { host, settings, secrets }, broken)
 }
 
@@ -64,6 +78,19 @@ pub(super) fn check_door(manifest: &Manifest, parts: &Parts, secrets: &SecretSet
     )))
 }
 
+/// Refuses a connector that is to answer events along their own routes and has no secret to do that with (contract section 2.4).
+pub(super) fn check_answers(manifest: &Manifest, parts: &Parts, secrets: &SecretSet) -> Option<Broken> {
+    let needs = &manifest.delivery.needs;
+    // The slot of an entry begins with its list's name.
+    let filled = |need: &String| secrets.keys().any(|slot| slot.split('.').next() == Some(need.as_str()));
+    if needs.is_empty() || parts.host.include_self_output == Some(false) || needs.iter().any(filled) {
+        return None;
+    }
+    let ways = needs.iter().map(|need| format!("`{need}`")).collect::<Vec<_>>().join(" or ");
+    let detail = format!("events are answered with {ways}: give one, or set include_self_output = false");
+    Some(Broken::field("include_self_output", detail))
+}
+
 /// Names what neither the host nor the kind knows, once, with the nearest name that is known.
 fn refuse_unknown(manifest: &Manifest, settings: &mut Map<String, Value>, broken: &mut Vec<Broken>) {
     let properties = manifest.settings.get("properties").and_then(Value::as_object);
@@ -74,7 +101,8 @@ fn refuse_unknown(manifest: &Manifest, settings: &mut Map<String, Value>, broken
         settings.remove(&name);
         let slots: Vec<String> =
             manifest.secrets.keys().flat_map(|slot| SUFFIXES.map(|suffix| format!("{slot}{suffix}"))).collect();
-        let known = properties.keys().chain(&slots).map(String::as_str).chain(HOST_FIELDS);
+        let lists = manifest.secret_lists.keys();
+        let known = properties.keys().chain(&slots).chain(lists).map(String::as_str).chain(HOST_FIELDS);
         let sentence = format!("kind `{}` has no such field{}", manifest.kind, suggestion(&name, known));
         broken.push(Broken::field(&name, sentence));
     }

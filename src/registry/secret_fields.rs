@@ -23,14 +23,15 @@ pub(super) enum SecretSource {
 /// A source, and the field that named it.
 #[derive(Clone, Debug)]
 pub(super) struct Written {
-    /// The field.
-    pub(super) field: String,
+    /// JSON pointer to the field.
+    pub(super) pointer: String,
     /// What it says.
     pub(super) source: SecretSource,
 }
 
-/// Takes a slot's spellings out of a connector's fields; at most one of them may be there.
-pub(super) fn take(fields: &mut Map<String, Value>, slot: &str) -> Result<Option<Written>, Broken> {
+/// Takes a slot's spellings out of fields; at most one of them may be there. `within` is the JSON pointer that leads to the
+/// fields.
+pub(super) fn take(fields: &mut Map<String, Value>, within: &str, slot: &str) -> Result<Option<Written>, Broken> {
     let mut found = Vec::new();
     for suffix in SUFFIXES {
         let field = format!("{slot}{suffix}");
@@ -39,29 +40,30 @@ pub(super) fn take(fields: &mut Map<String, Value>, slot: &str) -> Result<Option
         }
     }
     if let [(first, ..), (second, ..), ..] = found.as_slice() {
-        return Err(Broken::field(second, format!("give `{first}` or `{second}`, not both")));
+        return Err(Broken::at(format!("{within}/{second}"), format!("give `{first}` or `{second}`, not both")));
     }
     let Some((field, suffix, value)) = found.pop() else { return Ok(None) };
+    let pointer = format!("{within}/{field}");
     let source = match (suffix, value) {
-        ("", Value::Object(object)) => return from_object(field, object),
+        ("", Value::Object(object)) => return from_object(pointer, object),
         ("", Value::String(value)) => SecretSource::Inline(Secret::new(value)),
         ("_env", Value::String(name)) => SecretSource::Env(name),
         (_, Value::String(name)) => SecretSource::Reference(name),
-        _ => return Err(Broken::field(&field, "expected text in quotes")),
+        _ => return Err(Broken::at(pointer, "expected text in quotes")),
     };
-    Ok(Some(Written { field, source }))
+    Ok(Some(Written { pointer, source }))
 }
 
 /// `{env}` or `{secret_ref}`, as the store keeps it; values are never kept there.
-fn from_object(field: String, mut object: Map<String, Value>) -> Result<Option<Written>, Broken> {
+fn from_object(pointer: String, mut object: Map<String, Value>) -> Result<Option<Written>, Broken> {
     let env = object.remove("env");
     let reference = object.remove("secret_ref");
     let source = match (env, reference) {
         (Some(Value::String(name)), None) if object.is_empty() => SecretSource::Env(name),
         (None, Some(Value::String(name))) if object.is_empty() => SecretSource::Reference(name),
-        _ => return Err(Broken::field(&field, "expected {\"env\": \"NAME\"} or {\"secret_ref\": \"NAME\"}")),
+        _ => return Err(Broken::at(pointer, "expected {\"env\": \"NAME\"} or {\"secret_ref\": \"NAME\"}")),
     };
-    Ok(Some(Written { field, source }))
+    Ok(Some(Written { pointer, source }))
 }
 
 /// How a slot shows to operators (contract section 2.7): never its value.
@@ -76,14 +78,20 @@ pub(super) fn redacted(written: Option<&Written>) -> Value {
     }
 }
 
-/// The names of secrets in the store that a connector refers to, in either spelling.
-pub(super) fn references(fields: &Map<String, Value>) -> impl Iterator<Item = &str> {
-    fields.iter().filter_map(|(field, value)| match value {
+/// The names of secrets in the store that a connector refers to, in either spelling, those of lists among them.
+pub(super) fn references(fields: &Map<String, Value>) -> Vec<&str> {
+    let mut found: Vec<&str> = fields.iter().filter_map(|(field, value)| reference(field, value)).collect();
+    for value in fields.values() {
+        let entries = value.as_array().into_iter().flatten().filter_map(Value::as_object);
+        found.extend(entries.flatten().filter_map(|(field, value)| reference(field, value)));
+    }
+    found
+}
+
+fn reference<'f>(field: &str, value: &'f Value) -> Option<&'f str> {
+    match value {
         Value::String(name) if field.ends_with("_secret_ref") => Some(name.as_str()),
-        Value::Object(object) => object.get("secret_ref").and_then(|name| match name {
-            Value::String(name) if object.len() == 1 => Some(name.as_str()),
-            _ => None,
-        }),
+        Value::Object(object) if object.len() == 1 => object.get("secret_ref").and_then(Value::as_str),
         _ => None,
-    })
+    }
 }

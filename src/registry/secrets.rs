@@ -51,7 +51,7 @@ fn first(sessions: &[SessionId]) -> String {
 fn named(entry: &Entry) -> BTreeSet<String> {
     let fields = &entry.definition.fields;
     let signing = host_fields::reply_targets(fields).into_iter().filter_map(|(_, target)| signed_with(&target));
-    secret_fields::references(fields).map(str::to_owned).chain(signing).collect()
+    secret_fields::references(fields).into_iter().map(str::to_owned).chain(signing).collect()
 }
 
 impl Connectors {

@@ -9,7 +9,7 @@ use super::{
     Connectors,
     definition::Source,
     entry::{Entry, State},
-    secret_fields,
+    secret_fields, secret_lists,
 };
 use crate::{
     connectors::manifest::{HOST_FIELDS, Manifest},
@@ -30,7 +30,8 @@ pub struct ConnectorView {
     source: Source,
     /// Grows with each change.
     revision: i64,
-    /// Its fields as they were written; a secret slot shows `{configured, source, env?, secret_ref?}`.
+    /// Its fields as they were written; a secret slot shows `{configured, source, env?, secret_ref?}`, and so does the
+    /// secret of each entry in a list.
     #[serde(flatten)]
     #[schema(value_type = std::collections::BTreeMap<String, Value>)]
     fields: Map<String, Value>,
@@ -178,11 +179,17 @@ fn redacted(fields: &Map<String, Value>, manifest: &Manifest) -> Map<String, Val
     let mut shown = fields.clone();
     for slot in manifest.secrets.keys() {
         // What breaks the rules is not shown either.
-        let view = match secret_fields::take(&mut shown, slot) {
+        let view = match secret_fields::take(&mut shown, "", slot) {
             Ok(written) => secret_fields::redacted(written.as_ref()),
             Err(_) => json!({ "configured": false }),
         };
         shown.insert(slot.clone(), view);
+    }
+    for (name, list) in &manifest.secret_lists {
+        let entries = secret_lists::take(&mut shown, name, list).unwrap_or_default();
+        if !entries.is_empty() {
+            shown.insert(name.clone(), secret_lists::redacted(&entries, list));
+        }
     }
     shown
 }

@@ -27,6 +27,8 @@ pub struct Manifest {
     #[serde(skip_serializing_if = "Option::is_none")]
     settings: Option<Value>,
     secrets: BTreeMap<&'static str, SecretSlot>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    secret_lists: BTreeMap<&'static str, SecretList>,
     verification: Vec<Recipe>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     egress: BTreeMap<&'static str, Destination>,
@@ -47,6 +49,7 @@ impl Manifest {
             description,
             settings: None,
             secrets: BTreeMap::new(),
+            secret_lists: BTreeMap::new(),
             verification: Vec::new(),
             egress: BTreeMap::new(),
             ingress: None,
@@ -75,6 +78,19 @@ impl Manifest {
         self
     }
 
+    /// A list of secrets: each entry has a member `key`, which tells it from the others, and a member `secret`. The settings have
+    /// the keys, under the list's name; the secret of an entry is in the slot `{name}.{key of the entry}.{secret}`.
+    #[must_use]
+    pub fn secret_list(
+        mut self,
+        name: &'static str,
+        (key, secret): (&'static str, &'static str),
+        description: &'static str,
+    ) -> Self {
+        self.secret_lists.insert(name, SecretList { description, key, secret, sent_to: Vec::new() });
+        self
+    }
+
     /// A place that connectors send requests to, under a name of its own: `[a-z][a-z0-9_]{0,63}`. Requests to any other are
     /// denied.
     #[must_use]
@@ -83,16 +99,19 @@ impl Manifest {
         self
     }
 
-    /// The secret in this slot may go to these destinations and to no others. Without this it never leaves the host.
+    /// The secret in this slot, or those of this list, may go to these destinations and to no others. Without this they never
+    /// leave the host.
     ///
     /// # Panics
     ///
-    /// When there is no such slot: it is declared first.
+    /// When there is no such slot or list: it is declared first.
     #[must_use]
     pub fn sent_to(mut self, slot: &'static str, destinations: &[&'static str]) -> Self {
-        match self.secrets.get_mut(slot) {
-            Some(declared) => declared.sent_to = destinations.to_vec(),
-            None => panic!("there is no secret slot `{slot}`"),
+        let single = self.secrets.get_mut(slot).map(|declared| &mut declared.sent_to);
+        let sent_to = single.or_else(|| self.secret_lists.get_mut(slot).map(|declared| &mut declared.sent_to));
+        match sent_to {
+            Some(sent_to) => *sent_to = destinations.to_vec(),
+            None => panic!("there is no secret slot or list `{slot}`"),
         }
         self
     }
@@ -128,6 +147,13 @@ impl Manifest {
     #[must_use]
     pub fn whole_deliveries(mut self) -> Self {
         self.delivery = DeliverySpec { limit: None, unit: None, whole: true, ..self.delivery };
+        self
+    }
+
+    /// Of these secret slots and lists one has to be filled where events are answered along their own routes.
+    #[must_use]
+    pub fn answers_with(mut self, secrets: &[&'static str]) -> Self {
+        self.delivery.needs = secrets.to_vec();
         self
     }
 
@@ -177,6 +203,15 @@ impl Manifest {
 struct SecretSlot {
     description: &'static str,
     required: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    sent_to: Vec<&'static str>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct SecretList {
+    description: &'static str,
+    key: &'static str,
+    secret: &'static str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     sent_to: Vec<&'static str>,
 }
@@ -240,5 +275,19 @@ mod tests {
             "files": {"origins": ["https://*.example.net", "https://files.example.com"]},
         });
         assert_eq!(value["egress"], expected);
+    }
+
+    #[test]
+    fn a_list_of_secrets_says_what_its_entries_have() {
+        let manifest = Manifest::new("plain", "1.0.0", "Nothing special.")
+            .secret_list("tokens", ("team_id", "token"), "One for each team.")
+            .egress("api", Destination::to(&["https://api.example.com"]))
+            .sent_to("tokens", &["api"])
+            .answers_with(&["tokens"]);
+        let value: Value = serde_json::from_str(&manifest.to_json()).unwrap();
+        let list =
+            json!({"description": "One for each team.", "key": "team_id", "secret": "token", "sent_to": ["api"]});
+        assert_eq!(value["secret_lists"], json!({"tokens": list}));
+        assert_eq!(value["delivery"]["needs"], json!(["tokens"]));
     }
 }

@@ -40,6 +40,11 @@ impl World<'_> {
 
 /// Sends a part once.
 pub(crate) fn deliver(world: &World<'_>, outgoing: &Outgoing<Route>) -> Result<Receipt, Failure> {
+    let team = outgoing.route.team_id.as_deref();
+    send(world, outgoing).map_err(|failure| world.settings.judge(team, failure))
+}
+
+fn send(world: &World<'_>, outgoing: &Outgoing<Route>) -> Result<Receipt, Failure> {
     if let Some(Part::Artifact(file)) = outgoing.parts.iter().find(|part| matches!(part, Part::Artifact(_))) {
         return upload::deliver(world, outgoing, file);
     }

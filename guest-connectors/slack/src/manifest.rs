@@ -24,6 +24,11 @@ pub(crate) fn manifest() -> Manifest {
         .settings(settings())
         .secret(SIGNING_SECRET, "The app's signing secret, which Slack signs its requests with.")
         .secret(BOT_TOKEN, "The bot token (`xoxb-…`) that answers are posted with and files are fetched with.")
+        .secret_list(
+            TEAM_BOT_TOKENS,
+            ("team_id", BOT_TOKEN),
+            "Bot tokens of workspaces that have one of their own; `bot_token` speaks in all others.",
+        )
         .egress("api", Destination::to(&["https://slack.com"]).unless_set("api_base_url"))
         .egress(
             "files",
@@ -33,6 +38,8 @@ pub(crate) fn manifest() -> Manifest {
         .egress("hooks", Destination::to(&["https://hooks.slack.com"]))
         .egress("uploads", Destination::to(&["https://files.slack.com"]))
         .sent_to(BOT_TOKEN, &["api", "files"])
+        .sent_to(TEAM_BOT_TOKENS, &["api", "files"])
+        .answers_with(&[BOT_TOKEN, TEAM_BOT_TOKENS])
         .verify(Hmac {
             id: "slack_v0",
             slot: SIGNING_SECRET,
@@ -158,6 +165,7 @@ mod tests {
     fn the_token_goes_to_slack_and_the_signing_secret_nowhere() {
         let manifest: Value = serde_json::from_str(&manifest().to_json()).unwrap();
         assert_eq!(manifest["secrets"]["bot_token"]["sent_to"], json!(["api", "files"]));
+        assert_eq!(manifest["secret_lists"]["team_bot_tokens"]["sent_to"], json!(["api", "files"]));
         assert_eq!(manifest["secrets"]["signing_secret"].get("sent_to"), None);
         assert_eq!(manifest["verification"][0]["slot"], "signing_secret");
     }

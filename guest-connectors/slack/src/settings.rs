@@ -1,11 +1,15 @@
 //! The connector's own settings. The host keeps name, session, rate and reply target settings to itself.
 
+use kheish_guest::{Failure, FailureKind};
 use serde::Deserialize;
 
 use crate::{
     manifest::{BOT_TOKEN, TEAM_BOT_TOKENS},
     route::is_id,
 };
+
+/// The wait for a workspace whose token Slack refuses, in milliseconds: somebody has to store another one.
+const REFUSED_WAIT_MS: u64 = 60_000;
 
 /// The settings, with the defaults of the schema.
 #[derive(Clone, Debug, Deserialize)]
@@ -98,6 +102,16 @@ impl Settings {
         }
     }
 
+    /// What follows from a failure in a workspace. Where each has its own token, one that Slack refuses locks out its workspace
+    /// and not the connector: what goes there waits, and the others go on.
+    pub(crate) fn judge(&self, team: Option<&str>, failure: Failure) -> Failure {
+        if failure.kind != FailureKind::Unauthorized || self.team_bot_tokens.is_empty() {
+            return failure;
+        }
+        let reason = format!("{} This is the secret `{}`; other workspaces go on.", failure.reason, self.slot(team));
+        Failure::retryable(failure.code, reason).after_ms(failure.retry_after_ms.unwrap_or(REFUSED_WAIT_MS))
+    }
+
     /// One sentence for each rule that is broken.
     pub(crate) fn check(&self) -> Vec<String> {
         let mut broken = Vec::new();
@@ -111,6 +125,11 @@ impl Settings {
             if let Some(odd) = list.iter().find(|id| !is_id(id)) {
                 broken.push(format!("{name} has `{odd}`: expected ids of capitals and digits, such as `C024BE91L`."));
             }
+        }
+        if let Some(odd) = self.team_bot_tokens.iter().find(|token| !is_id(&token.team_id)) {
+            let team = &odd.team_id;
+            broken
+                .push(format!("{TEAM_BOT_TOKENS} has `{team}`: expected the id of a workspace, such as `T024BE7LD`."));
         }
         if self.additional_binding_keys.iter().any(|key| key.trim().is_empty()) {
             broken.push("one of additional_binding_keys is blank: leave it out.".to_owned());
@@ -138,10 +157,23 @@ mod tests {
     }
 
     #[test]
+    fn a_refused_token_locks_out_its_workspace_and_no_other() {
+        let refused = || Failure::unauthorized("invalid_auth", "Slack answered so.");
+        assert_eq!(Settings::default().judge(Some("T1"), refused()).kind, FailureKind::Unauthorized);
+        let settings: Settings = serde_json::from_value(json!({"team_bot_tokens": [{"team_id": "T1"}]})).unwrap();
+        for (team, slot) in [("T1", "team_bot_tokens.T1.bot_token"), ("T2", "`bot_token`")] {
+            let failure = settings.judge(Some(team), refused());
+            assert_eq!((failure.kind, failure.retry_after_ms), (FailureKind::Retryable, Some(REFUSED_WAIT_MS)));
+            assert!(failure.code == "invalid_auth" && failure.reason.contains(slot), "{}", failure.reason);
+        }
+        assert_eq!(settings.judge(Some("T1"), Failure::terminal("gone", "Gone.")).kind, FailureKind::Terminal);
+    }
+
+    #[test]
     fn names_in_place_of_ids_are_refused() {
         let settings = json!({"allowed_channel_ids": ["#general"], "allowed_team_ids": [" T1"],
-            "additional_binding_keys": [" "]});
-        assert_eq!(broken(settings).len(), 3);
+            "additional_binding_keys": [" "], "team_bot_tokens": [{"team_id": "acme"}]});
+        assert_eq!(broken(settings).len(), 4);
         assert!(broken(json!({"allowed_channel_ids": ["C024BE91L", "D1"]})).is_empty());
     }
 

@@ -75,7 +75,7 @@ impl State {
 
     /// Whether the bot may say something there, in that thread.
     pub(super) fn may_post(&self, channel: &str, args: &Value) -> Result<(), No> {
-        let Some(found) = self.channels.get(channel) else { return Err(No::Word("channel_not_found")) };
+        let Some(found) = self.seen(channel) else { return Err(No::Word("channel_not_found")) };
         if !found.member {
             return Err(No::Word("not_in_channel"));
         }
@@ -106,7 +106,8 @@ impl State {
         let Some(id) = named else { return Err(No::Word("channel_not_found")) };
         let Some(user) = id.strip_prefix('U') else { return Ok(id.to_owned()) };
         let channel = format!("D{user}");
-        self.channel_mut(&channel);
+        let team = self.team.clone();
+        self.channel_mut(&channel).team = team;
         Ok(channel)
     }
 
@@ -120,7 +121,7 @@ impl State {
     }
 
     fn page(&mut self, args: &Value, thread: Option<&str>) -> Result<Value, No> {
-        let found = arg(args, "channel").and_then(|id| self.channels.get(id));
+        let found = arg(args, "channel").and_then(|id| self.seen(id));
         let Some(channel) = found else { return Err(No::Word("channel_not_found")) };
         if thread.is_some_and(|thread| !channel.messages.iter().any(|message| message.ts == thread)) {
             return Err(No::Word("thread_not_found"));

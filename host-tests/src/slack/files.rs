@@ -8,6 +8,8 @@ use super::state::{No, State, arg};
 /// A file, in whichever step it is.
 #[derive(Clone, Debug)]
 pub(super) struct File {
+    /// The workspace that it is in.
+    team: String,
     name: String,
     media_type: String,
     length: usize,
@@ -18,14 +20,15 @@ pub(super) struct File {
 }
 
 impl State {
-    pub(super) fn keep(&mut self, name: &str, media_type: &str, bytes: Bytes) -> Value {
+    pub(super) fn keep(&mut self, team: &str, (name, media_type): (&str, &str), bytes: Bytes) -> Value {
         self.count += 1;
         let id = format!("F0KEPT{}", self.count);
         let url = format!("{}/files/{id}/download", self.origin);
         let shown = json!({"id": id, "name": name, "mimetype": media_type, "size": bytes.len(), "mode": "hosted",
             "url_private": url, "url_private_download": url});
         let (name, media_type, length) = (name.to_owned(), media_type.to_owned(), bytes.len());
-        self.files.insert(id, File { name, media_type, length, bytes: Some(bytes), channel: None });
+        let team = team.to_owned();
+        self.files.insert(id, File { team, name, media_type, length, bytes: Some(bytes), channel: None });
         shown
     }
 
@@ -36,7 +39,8 @@ impl State {
         };
         self.count += 1;
         let id = format!("F0UP{}", self.count);
-        let file = File { name: name.to_owned(), media_type: String::new(), length, bytes: None, channel: None };
+        let (team, name) = (self.team.clone(), name.to_owned());
+        let file = File { team, name, media_type: String::new(), length, bytes: None, channel: None };
         self.files.insert(id.clone(), file);
         Ok(json!({"upload_url": format!("{}/upload/v1/{id}", self.origin), "file_id": id}))
     }
@@ -52,7 +56,7 @@ impl State {
         };
         let channel = arg(args, "channel_id").or_else(|| arg(args, "channels")).unwrap_or_default().to_owned();
         self.may_post(&channel, args)?;
-        match self.files.get(&id) {
+        match self.files.get(&id).filter(|file| file.team == self.team) {
             Some(File { bytes: Some(_), channel: None, .. }) => {}
             Some(File { bytes: None, .. }) => {
                 self.violate(format!("{id} was shared before its bytes were there"));
@@ -72,7 +76,8 @@ impl State {
 
     pub(super) fn file_info(&mut self, args: &Value) -> Result<Value, No> {
         let id = arg(args, "file").unwrap_or_default();
-        let Some(file) = self.files.get(id) else { return Err(No::Word("file_not_found")) };
+        let found = self.files.get(id).filter(|file| file.team == self.team);
+        let Some(file) = found else { return Err(No::Word("file_not_found")) };
         let url = format!("{}/files/{id}/download", self.origin);
         match &file.channel {
             Some((channel, ts)) => Ok(json!({"file": {"id": id, "shares": {"public": {channel: [{"ts": ts}]}}}})),
@@ -86,11 +91,12 @@ impl State {
     pub(super) fn other(&mut self, path: &str, token: Option<&str>, body: Bytes) -> (u16, String, Bytes) {
         self.begin(path, &serde_json::from_slice(&body).ok());
         let text = |status: u16, text: &str| (status, "text/plain".to_owned(), Bytes::copy_from_slice(text.as_bytes()));
+        let team = token.and_then(|token| self.tokens.get(token)).filter(|team| !self.revoked.contains(*team));
         if let Some(id) = path.strip_prefix("/files/").and_then(|rest| rest.strip_suffix("/download")) {
             return match self.files.get(id) {
                 None => text(404, "gone"),
                 // Slack shows whoever may not read a file a page to log in at.
-                Some(_) if token != Some(self.token.as_str()) || self.revoked => {
+                Some(file) if team != Some(&file.team) => {
                     (200, "text/html; charset=utf-8".to_owned(), "<html>log in</html>".into())
                 }
                 Some(file) => (200, file.media_type.clone(), file.bytes.clone().unwrap_or_default()),

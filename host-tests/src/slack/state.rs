@@ -1,11 +1,14 @@
 //! What the double knows.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde_json::{Value, json};
 
 use super::files::File;
 use crate::sign::now;
+
+/// The workspace that is there from the start.
+pub(super) const TEAM: &str = "T1";
 
 /// The double's bot.
 pub(super) const BOT: &str = "B1";
@@ -65,6 +68,8 @@ pub(super) enum No {
 /// A channel.
 #[derive(Debug)]
 pub(super) struct Channel {
+    /// The workspace that it is in.
+    pub(super) team: String,
     pub(super) member: bool,
     pub(super) messages: Vec<Message>,
     /// What may still be said at once, and when that was counted, in milliseconds.
@@ -73,15 +78,19 @@ pub(super) struct Channel {
 
 impl Default for Channel {
     fn default() -> Self {
-        Self { member: true, messages: Vec::new(), budget: None }
+        Self { team: TEAM.to_owned(), member: true, messages: Vec::new(), budget: None }
     }
 }
 
 /// All of it.
 pub(super) struct State {
-    pub(super) token: String,
+    /// Workspaces by the token of the bot in them.
+    pub(super) tokens: BTreeMap<String, String>,
+    /// Workspaces whose tokens count no more.
+    pub(super) revoked: BTreeSet<String>,
+    /// The workspace whose token came with the call that is being done.
+    pub(super) team: String,
     pub(super) origin: String,
-    pub(super) revoked: bool,
     pub(super) burst: u32,
     pub(super) channels: BTreeMap<String, Channel>,
     pub(super) files: BTreeMap<String, File>,
@@ -97,9 +106,10 @@ pub(super) struct State {
 impl State {
     pub(super) fn new(token: &str, origin: String) -> Self {
         Self {
-            token: token.to_owned(),
+            tokens: BTreeMap::from([(token.to_owned(), TEAM.to_owned())]),
+            revoked: BTreeSet::new(),
+            team: TEAM.to_owned(),
             origin,
-            revoked: false,
             burst: 5,
             channels: BTreeMap::from([("C1".to_owned(), Channel::default())]),
             files: BTreeMap::new(),
@@ -116,6 +126,11 @@ impl State {
         self.channels.entry(id.to_owned()).or_default()
     }
 
+    /// A channel of the workspace whose token is used; nobody sees those of others.
+    pub(super) fn seen(&self, id: &str) -> Option<&Channel> {
+        self.channels.get(id).filter(|channel| channel.team == self.team)
+    }
+
     /// Writes a call down and gives what is to become of it.
     pub(super) fn begin(&mut self, method: &str, args: &Option<Value>) -> Option<Fault> {
         self.log.push(Call { method: method.to_owned(), args: args.clone().unwrap_or_default() });
@@ -129,14 +144,14 @@ impl State {
         token: Option<&str>,
         (args, is_json): (&Value, bool),
     ) -> Result<Value, No> {
-        match token {
-            None => return Err(No::Word("not_authed")),
-            Some(_) if self.revoked => return Err(No::Word("token_revoked")),
-            Some(token) if token != self.token => return Err(No::Word("invalid_auth")),
-            Some(_) => {}
+        let Some(token) = token else { return Err(No::Word("not_authed")) };
+        match self.tokens.get(token) {
+            None => return Err(No::Word("invalid_auth")),
+            Some(team) if self.revoked.contains(team) => return Err(No::Word("token_revoked")),
+            Some(team) => self.team.clone_from(team),
         }
         match method {
-            "auth.test" => Ok(json!({"team_id": "T1", "user_id": "U0BOT", "bot_id": BOT})),
+            "auth.test" => Ok(json!({"team_id": self.team, "user_id": "U0BOT", "bot_id": BOT})),
             "chat.postMessage" => self.post_message(args),
             "chat.postEphemeral" => self.post_ephemeral(args),
             "conversations.history" => self.history(args),

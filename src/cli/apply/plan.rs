@@ -185,8 +185,8 @@ fn line_of(written: &Written, pointer: &str) -> usize {
     [flat.as_str(), field].into_iter().map(|field| written.line_of(field)).find(|line| *line != whole).unwrap_or(whole)
 }
 
-/// The slots of kinds that were asked for.
-type Slots = BTreeMap<String, Vec<String>>;
+/// The secrets of kinds that were asked for.
+type Slots = BTreeMap<String, nest::Secrets>;
 
 /// Connectors of the same file that one's answers go to: they are there by then.
 fn expected(body: &Value, names: &BTreeSet<String>) -> String {
@@ -208,8 +208,7 @@ async fn step(
     if !slots.contains_key(&written.kind) {
         match console.client.get(&path(&["v1", "runtime", "kinds", &written.kind])?).await {
             Ok(kind) => {
-                let names = kind.json["secrets"].as_object().into_iter().flatten().map(|(slot, _)| slot.clone());
-                slots.insert(written.kind.clone(), names.collect());
+                slots.insert(written.kind.clone(), nest::Secrets::of(&kind.json));
             }
             Err(Failure::Refused(refusal)) if refusal.status == 404 => {
                 return Ok(Err(Refused::Fields(vec![("kind".to_owned(), refusal.detail)])));
@@ -217,10 +216,9 @@ async fn step(
             Err(failure) => return Err(failure),
         }
     }
-    let slots = slots.get(&written.kind).map(Vec::as_slice).unwrap_or_default();
     let place = place(&written.kind, &written.name)?;
     let before = console.client.find(&place).await?.map(|answer| answer.json);
-    let body = match nest::body(written, slots, before.as_ref()) {
+    let body = match nest::body(written, slots.entry(written.kind.clone()).or_default(), before.as_ref()) {
         Ok(body) => Value::from(body),
         Err(fields) => return Ok(Err(Refused::Fields(fields))),
     };

@@ -16,8 +16,8 @@ pub(super) async fn show_all(console: &Console) -> Result<(), Failure> {
     }
     let mut rows = table(&["KIND", "VERSION", "FILE", "SECRETS", "DESCRIPTION"]);
     for kind in list(&answer.json, "") {
-        let slots: Vec<&str> =
-            kind["secrets"].as_object().into_iter().flatten().map(|(slot, _)| slot.as_str()).collect();
+        let secrets = ["secrets", "secret_lists"].into_iter().flat_map(|member| kind[member].as_object()).flatten();
+        let slots: Vec<&str> = secrets.map(|(slot, _)| slot.as_str()).collect();
         rows.add_row([
             cell(text(kind, "/kind")),
             cell(text(kind, "/version")),
@@ -54,6 +54,10 @@ pub(super) async fn show(console: &Console, kind: &str) -> Result<(), Failure> {
     for (slot, spec) in kind["secrets"].as_object().into_iter().flatten() {
         let needed = if spec["required"] == true { "yes" } else { "no" };
         rows.add_row([cell(slot), cell(needed), cell(text(spec, "/description"))]);
+    }
+    for (list, spec) in kind["secret_lists"].as_object().into_iter().flatten() {
+        let entry = format!("{list}: {}, {}", text(spec, "/key"), text(spec, "/secret"));
+        rows.add_row([cell(&entry), cell("no"), cell(text(spec, "/description"))]);
     }
     out.table(rows, "none")
 }

@@ -2,7 +2,7 @@
 
 use http::{HeaderName, Method};
 
-use super::{HmacRecipe, Manifest, Recipe, egress};
+use super::{HmacRecipe, Manifest, Recipe, egress, secret_list};
 
 /// The contract version that this host speaks.
 const CONTRACT: &str = "0.1";
@@ -43,6 +43,7 @@ pub(super) fn broken_rules(manifest: &Manifest) -> Vec<String> {
             ));
         }
     }
+    broken.extend(secret_list::broken_rules(manifest, |name| is_name(name, 64)));
     broken.extend(egress::broken_rules(manifest, |name| is_name(name, 64)));
     for (index, recipe) in manifest.verification.iter().enumerate() {
         check_recipe(manifest, recipe, &mut |sentence| broken.push(format!("verification[{index}]: {sentence}")));
@@ -67,7 +68,8 @@ fn check_settings(manifest: &Manifest, broken: &mut Vec<String>) {
     }
     let properties = manifest.settings.get("properties").and_then(serde_json::Value::as_object);
     for name in properties.into_iter().flat_map(serde_json::Map::keys) {
-        if HOST_FIELDS.contains(&name.as_str()) || manifest.secrets.contains_key(name) {
+        let secret = manifest.secrets.contains_key(name) || manifest.secret_lists.contains_key(name);
+        if HOST_FIELDS.contains(&name.as_str()) || secret {
             broken.push(format!("setting `{name}` has the name of a field of the host's or of a secret slot"));
         }
     }
@@ -138,6 +140,11 @@ mod tests {
         })
     }
 
+    /// One list of this name, whose entries have this key.
+    fn list(name: &str, key: &str, sent_to: Value) -> Value {
+        json!({ name: { "description": "k", "key": key, "secret": "token", "sent_to": sent_to } })
+    }
+
     fn parse(manifest: &Value) -> Result<Manifest, String> {
         Manifest::parse(&manifest.to_string()).map_err(|error| error.to_string())
     }
@@ -155,6 +162,7 @@ mod tests {
             "contract": "0.1", "kind": "full", "version": "1", "description": "Everything there is.",
             "settings": { "type": "object", "properties": { "age": { "type": "integer" } } },
             "secrets": { "key": { "description": "signs", "required": true, "sent_to": ["api"] } },
+            "secret_lists": { "keys": { "description": "k", "key": "team", "secret": "token", "sent_to": ["api"] } },
             "egress": { "api": { "origins": ["https://*.example.com", "https://example.com:8443"], "setting": "age" } },
             "verification": [
                 { "scheme": "bearer", "id": "bearer", "slot": "key" },
@@ -167,7 +175,7 @@ mod tests {
                 "methods": ["POST", "PUT"], "events_per_second": 5,
                 "closed_by": { "age": 0 }, "sample": { "text": "{text}" }, "open_sample": { "text": "{text}" },
             },
-            "delivery": { "limit": 2000, "unit": "utf16", "whole": false, "unknown": "hold" },
+            "delivery": { "limit": 2000, "unit": "utf16", "whole": false, "unknown": "hold", "needs": ["key", "keys"] },
         });
         for manifest in [&good(), &full] {
             assert!(parse(manifest).is_ok() && schema.is_valid(manifest), "{:?}", schema.validate(manifest));
@@ -176,6 +184,9 @@ mod tests {
             ("/contract", json!("0.2")),
             ("/kind", json!("Bad Kind")),
             ("/secrets/key/required", json!("yes")),
+            ("/secret_lists/keys", json!({ "description": "k", "key": "team" })),
+            ("/secret_lists/keys/key", json!("Team")),
+            ("/secret_lists/keys/secret", json!("to ken")),
             ("/verification/2/algorithm", json!("md5")),
             ("/verification/1/header", json!("X-Token")),
             ("/ingress/methods", json!([])),
@@ -214,11 +225,19 @@ mod tests {
             ("/egress", json!({ "api": { "origins": ["http://a.example"] } }), "`https://host`"),
             ("/egress", json!({ "api": { "origins": ["https://u@a.example"] } }), "leave them out"),
             ("/secrets/key/sent_to", json!(["api"]), "which egress does not name"),
+            ("/secret_lists", list("keys", "team", json!(["api"])), "which egress does not name"),
+            ("/secret_lists", list("key", "team", json!([])), "secret slots"),
+            ("/secret_lists", list("executor", "team", json!([])), "host's own fields"),
+            ("/secret_lists", list("channel", "team", json!([])), "has the name of a field"),
+            ("/secret_lists", list("keys", "token_env", json!([])), "two different names"),
+            ("/delivery", json!({ "needs": ["keys"] }), "neither a secret slot nor a list"),
         ];
         for (pointer, value, says) in cases {
             let mut manifest = good();
             manifest["secrets"]["key"]["sent_to"] = json!([]);
             manifest["egress"] = json!({});
+            manifest["secret_lists"] = json!({});
+            manifest["delivery"] = json!({});
             *manifest.pointer_mut(pointer).unwrap() = value;
             let error = parse(&manifest).unwrap_err();
             assert!(error.contains(says), "{pointer}: {error}");

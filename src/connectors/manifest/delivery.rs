@@ -20,6 +20,9 @@ pub struct DeliverySpec {
     /// What follows when nobody knows whether a part arrived.
     #[serde(default)]
     pub unknown: UnknownPolicy,
+    /// Secret slots and lists of secrets, one of which is filled where events are answered along their own routes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<String>,
 }
 
 /// What the length of a text is counted in.

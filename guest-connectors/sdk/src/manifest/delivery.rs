@@ -12,6 +12,8 @@ pub(super) struct DeliverySpec {
     pub(super) whole: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) unknown: Option<UnknownPolicy>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) needs: Vec<&'static str>,
 }
 
 impl DeliverySpec {

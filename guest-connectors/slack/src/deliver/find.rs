@@ -21,6 +21,11 @@ const SKEW_SECS: u64 = 60;
 
 /// Looks for a part.
 pub(crate) fn find(world: &World<'_>, outgoing: &Outgoing<Route>) -> Result<Finding, Failure> {
+    let team = outgoing.route.team_id.as_deref();
+    search(world, outgoing).map_err(|failure| world.settings.judge(team, failure))
+}
+
+fn search(world: &World<'_>, outgoing: &Outgoing<Route>) -> Result<Finding, Failure> {
     if outgoing.parts.iter().any(|part| matches!(part, Part::Artifact(_))) {
         return file(world, outgoing);
     }

@@ -155,6 +155,10 @@ fn each_workspace_has_its_token() {
     let slots =
         slack.script.requests().into_iter().map(|request| format!("{:?}", request.credentials)).collect::<Vec<_>>();
     assert!(slots[0].contains("team_bot_tokens.T1.bot_token") && slots[1].contains("\"bot_token\""), "{slots:?}");
+    let slack = Slack::new(json!({"team_bot_tokens": [{"team_id": "T1"}]}), vec![error("token_revoked")]);
+    let part = text(json!({"channel_id": "C1", "team_id": "T1"}), "hi");
+    let failure = slack.deliver(&part).unwrap_err();
+    assert_eq!((failure.kind, failure.code.as_str()), (FailureKind::Retryable, "token_revoked"));
 }
 
 #[test]
