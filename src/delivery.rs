@@ -3,7 +3,7 @@
 //! The dispatcher ([`dispatcher`]) leases lanes, sends the oldest delivery of each, to a URL ([`http`]) or through a
 //! connector ([`connector`]), and settles it ([`settle`], transaction 4). What nobody knows of is looked up first
 //! ([`look_up`]). Lanes run side by side, and workers are shared among those whom they lead to ([`share`]); a slow target holds
-//! up nobody but itself.
+//! up nobody but itself. What a platform takes only so fast is sent no faster ([`pace`]).
 
 pub mod backoff;
 pub mod connector;
@@ -12,6 +12,7 @@ pub mod dispatcher;
 pub mod http;
 pub mod look_up;
 pub mod operate;
+pub mod pace;
 pub mod parts;
 pub mod pause;
 pub mod policies;
@@ -35,6 +36,10 @@ pub struct DeliverySettings {
     pub workers: usize,
     /// Of the workers that others leave, how many one connector or one URL's origin may hold, in percent; at least one.
     pub owner_percent: usize,
+    /// How fast parts go through connectors whose kinds are paced, in percent of what the kinds say; with 0 they are not.
+    pub pace_percent: u32,
+    /// Lanes that have a place in the line of those that wait for a rate; others ask again when these have passed.
+    pub pace_places: usize,
     /// Lease of a lane, in milliseconds; longer than any attempt may take.
     pub lease_ms: i64,
     /// How often work is looked for when no wake-up came, in milliseconds.
@@ -118,6 +123,8 @@ impl Default for DeliverySettings {
         Self {
             workers: 128,
             owner_percent: 50,
+            pace_percent: 100,
+            pace_places: 100_000,
             lease_ms: 60_000,
             poll_interval_ms: 1_000,
             max_retry_after_ms: 3_600_000,

@@ -64,6 +64,7 @@ pub struct Metrics {
     pub pruned: Counters<Pruned>,
     prune_seconds: Histogram,
     rate_limited_seconds: CounterVec,
+    paced_seconds: CounterVec,
     auth_failures: IntCounterVec,
     /// What is set when somebody asks.
     pub gauges: Gauges,
@@ -108,6 +109,13 @@ impl Metrics {
                 opts("rate_limited_seconds_total", "Seconds that targets asked deliveries to wait, by plugin."),
                 &["platform"],
             )?)?,
+            paced_seconds: book.add(CounterVec::new(
+                opts(
+                    "paced_seconds_total",
+                    "Seconds that lanes were put off to keep to rates of platforms, by plugin.",
+                ),
+                &["platform"],
+            )?)?,
             auth_failures: book.add(IntCounterVec::new(
                 opts("auth_failures_total", "Control-plane requests that were not let in, by reason."),
                 &["reason"],
@@ -131,6 +139,11 @@ impl Metrics {
     /// A target asked to wait so many milliseconds. `plugin` is one that delivers.
     pub fn count_wait(&self, plugin: &str, wait_ms: i64) {
         self.rate_limited_seconds.with_label_values(&[plugin]).inc_by(seconds(wait_ms));
+    }
+
+    /// A lane was put off for so many milliseconds, so that its platform need not refuse. `plugin` is one that delivers.
+    pub fn count_paced(&self, plugin: &str, wait_ms: i64) {
+        self.paced_seconds.with_label_values(&[plugin]).inc_by(seconds(wait_ms));
     }
 
     /// A control-plane request was not let in. The reason is the code of its problem document.

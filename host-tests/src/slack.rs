@@ -116,6 +116,16 @@ impl WebApi {
         self.state().burst = messages;
     }
 
+    /// A second of the double's rates is so much shorter.
+    pub fn quicker(&self, times: f64) {
+        self.state().quicker = times;
+    }
+
+    /// How many messages were refused because they came too fast.
+    pub fn floods(&self) -> usize {
+        self.state().floods
+    }
+
     /// An address that takes five answers to a command, as Slack gives out with one.
     pub fn response_url(&self) -> String {
         self.state().hook()

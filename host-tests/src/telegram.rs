@@ -97,6 +97,16 @@ impl BotApi {
         self.state().rates.set_burst(messages);
     }
 
+    /// A second of the double's rates is so much shorter.
+    pub fn quicker(&self, times: u32) {
+        self.state().rates.set_quicker(times);
+    }
+
+    /// How many messages were refused because they came too fast.
+    pub fn floods(&self) -> usize {
+        self.state().rates.floods()
+    }
+
     /// The double's clock goes ahead by so many seconds.
     pub fn advance(&self, secs: u64) {
         self.state().ahead_secs += secs;

@@ -10,11 +10,13 @@ use serde_json::Value;
 mod check;
 mod delivery;
 mod egress;
+mod pace;
 mod secret_list;
 
 pub(crate) use check::HOST_FIELDS;
 pub use delivery::{DeliverySpec, LengthUnit};
 pub use egress::{DestinationSpec, Origin};
+pub use pace::PaceRule;
 pub use secret_list::SecretList;
 
 /// Size of a manifest, in bytes.

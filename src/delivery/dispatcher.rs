@@ -14,6 +14,7 @@ use super::{
     connector,
     destinations::Destinations,
     http::HttpTarget,
+    pace::Pacer,
     pause::{self, Change, Lock, Word},
     policies::Policies,
     sent::{Sent, dead},
@@ -60,6 +61,7 @@ pub struct Dispatcher {
     settings: DeliverySettings,
     owner: String,
     held: Holdings,
+    pacer: Arc<Pacer>,
 }
 
 /// A walk from owner to owner, in one or more steps.
@@ -74,7 +76,9 @@ struct Walk {
 impl Dispatcher {
     /// A dispatcher of the process `instance`.
     pub fn new(store: Store, ways: Ways, clock: Clock, settings: DeliverySettings, instance: &str) -> Arc<Self> {
-        Arc::new(Self { store, ways, clock, settings, owner: format!("{FAMILY}{instance}"), held: Holdings::default() })
+        let pacer = Pacer::new(Arc::clone(&ways.destinations), settings.pace_percent, settings.pace_places);
+        let (owner, held) = (format!("{FAMILY}{instance}"), Holdings::default());
+        Arc::new(Self { store, ways, clock, settings, owner, held, pacer })
     }
 
     /// Runs until `stop`; then lets what is under way end. What a former process was sending is taken up first.
@@ -90,10 +94,11 @@ impl Dispatcher {
             tokio::pin!(woken);
             // Registered before looking, so that a wake-up in between is not lost.
             woken.as_mut().enable();
+            self.pacer.passed(self.clock.now_ms());
             if !self.send_some(&places, &mut walk).await? {
                 tokio::select! {
                     () = woken => {}
-                    () = tokio::time::sleep_until(next_sweep) => {}
+                    () = tokio::time::sleep_until(next_sweep.min(self.next_turn(next_sweep))) => {}
                     () = stop.cancelled() => {}
                 }
             }
@@ -104,6 +109,12 @@ impl Dispatcher {
         }
         places.emptied().await;
         Ok(())
+    }
+
+    /// When a lane is ready that was put off because of a rate; `otherwise` when there is none.
+    fn next_turn(&self, otherwise: Instant) -> Instant {
+        let wait_ms = self.pacer.due_ms().map(|due_ms| u64::try_from(due_ms - self.clock.now_ms()).unwrap_or(0));
+        wait_ms.map_or(otherwise, |wait_ms| Instant::now() + Duration::from_millis(wait_ms))
     }
 
     /// Gives back lanes that nobody holds any more, all of them.
@@ -136,10 +147,15 @@ impl Dispatcher {
                 now_ms: self.clock.now_ms(),
                 shares: Shares::new(self.settings.workers, self.settings.owner_percent, self.held.now()),
                 after: walk.after.take(),
+                pacer: Arc::clone(&self.pacer),
             };
             let taken = self.store.write(take).await?;
             let count = taken.parts.len().min(free.len());
-            let took = count > 0;
+            let took = count > 0 || !taken.put_off.is_empty();
+            for (owner, wait_ms) in &taken.put_off {
+                let plugin = owner.split_once('/').map_or(owner.as_str(), |(kind, _)| kind);
+                self.store.metrics().count_paced(plugin, *wait_ms);
+            }
             for ((delivery, owner), place) in taken.parts.into_iter().zip(free.drain(..count)) {
                 self.begin(delivery, self.held.begin(owner), (places, place));
             }
@@ -179,6 +195,10 @@ impl Dispatcher {
         // Before the lane is ready again, so that whoever is woken by that finds the owner's worker free.
         drop(holding);
         self.count(&delivery, &sent);
+        if let Sent::Retry { after_ms: Some(asked_ms), counts: false, .. } = &sent {
+            let now_ms = self.clock.now_ms();
+            self.pacer.hold(&delivery.target, now_ms + self.wait_ms(Some(*asked_ms), 0), now_ms);
+        }
         let failed = matches!(sent, Sent::Retry { counts: true, .. }).then(|| self.settings.breaker.clone());
         let lock = self.lock(&delivery, Word::from(&sent));
         let settlement = self.settlement(&delivery, sent);
@@ -198,8 +218,18 @@ impl Dispatcher {
         let (id, attempt, status) = (delivery.id, delivery.attempt, settlement.status);
         let connector = lock.as_ref().and_then(|_| targets::refers_to(&delivery.target));
         let (policy, now_ms) = (self.policies().of(&delivery), self.clock.now_ms());
-        match self.store.write(Settle { delivery, settlement, policy, looked, failed, lock, effects, now_ms }).await {
-            Ok(Settled::Done(change)) => {
+        let paced_ms = if delivery.look_up.is_none() && settlement.next_ms.is_none() {
+            self.pacer.next_ms(&delivery.target, now_ms)
+        } else {
+            None
+        };
+        let plugin = delivery.target.plugin.clone();
+        let settle = Settle { delivery, settlement, policy, looked, failed, lock, effects, paced_ms, now_ms };
+        match self.store.write(settle).await {
+            Ok(Settled::Done { change, paced }) => {
+                if let Some(paced_ms) = paced_ms.filter(|_| paced) {
+                    self.store.metrics().count_paced(&plugin, paced_ms - now_ms);
+                }
                 tracing::debug!(delivery = %id, attempt, ?status, "delivery {id} settled");
                 log(connector, change);
             }

@@ -42,6 +42,8 @@ pub struct Settle {
     pub lock: Option<Lock>,
     /// What the plugin that sent it writes to its connector's state.
     pub effects: Vec<Effect>,
+    /// When the next part of the lane may leave, where a rate says so; milliseconds since 1970.
+    pub paced_ms: Option<i64>,
     /// When, in milliseconds since 1970.
     pub now_ms: i64,
 }
@@ -51,8 +53,13 @@ pub struct Settle {
 pub enum Settled {
     /// The lease was lost; nothing was written.
     Lost,
-    /// It was written, and a pause of the connector began or ended with it.
-    Done(Option<Change>),
+    /// It was written.
+    Done {
+        /// A pause of the connector began or ended with it.
+        change: Option<Change>,
+        /// What waits in the lane waits because of a rate.
+        paced: bool,
+    },
 }
 
 impl Command for Settle {
@@ -92,14 +99,14 @@ pub(super) async fn settle_one(settle: &Settle, tx: &mut Tx<'_>) -> Result<Settl
     }
     let said = settle.looked.as_ref().map(|(code, _)| code.clone());
     tx.record(told(delivery, row).with_some("look_up", said));
-    move_lane(settle, tx).await?;
+    let paced = move_lane(settle, tx).await?;
     if delivery.look_up.is_some() {
         // What waits behind it may have a time of its own.
         lanes::recount(tx, &delivery.target.lane(), 0, settle.now_ms).await?;
     }
     let change = record_lock(settle, tx).await?;
     tx.wake_deliveries();
-    Ok(Settled::Done(change))
+    Ok(Settled::Done { change, paced })
 }
 
 async fn record_lock(settle: &Settle, tx: &mut Tx<'_>) -> Result<Option<Change>, StoreError> {
@@ -110,8 +117,9 @@ async fn record_lock(settle: &Settle, tx: &mut Tx<'_>) -> Result<Option<Change>,
     pause::record(tx, connector, lock, (code, reason), *now_ms).await
 }
 
-/// The lane goes on with what is next in it: this part again, the next one, or nothing while somebody has to decide.
-async fn move_lane(settle: &Settle, tx: &mut Tx<'_>) -> Result<(), StoreError> {
+/// The lane goes on with what is next in it: this part again, the next one, or nothing while somebody has to decide. True
+/// when something waits in it because of a rate.
+async fn move_lane(settle: &Settle, tx: &mut Tx<'_>) -> Result<bool, StoreError> {
     let Settle { delivery, settlement, now_ms, .. } = settle;
     let lane = lane(&delivery.target, delivery.epoch);
     let open = match &settle.failed {
@@ -123,7 +131,7 @@ async fn move_lane(settle: &Settle, tx: &mut Tx<'_>) -> Result<(), StoreError> {
     };
     if let Some(next_ms) = settlement.next_ms {
         heads::put_back(tx, Line::Lanes, &lane, next_ms.max(open.unwrap_or(0)), *now_ms).await?;
-        return Ok(());
+        return Ok(false);
     }
     match settlement.status {
         // A success closes the breaker.
@@ -139,8 +147,10 @@ async fn move_lane(settle: &Settle, tx: &mut Tx<'_>) -> Result<(), StoreError> {
     }
     // The next delivery is the probe when the one that ended has opened the breaker.
     let ready_ms = open.unwrap_or(*now_ms);
-    heads::release(tx, Line::Lanes, &lane, ready_ms).await?;
-    Ok(())
+    match settle.paced_ms.filter(|paced_ms| *paced_ms > ready_ms) {
+        Some(paced_ms) => lanes::release(tx, &lane, paced_ms, *now_ms).await,
+        None => heads::release(tx, Line::Lanes, &lane, ready_ms).await.map(|_| false),
+    }
 }
 
 fn outcome(status: DeliveryStatus) -> &'static str {

@@ -1,9 +1,10 @@
 //! Leasing lanes: the oldest pending part of each is recorded as being sent before a byte leaves. What is to be looked up
 //! goes first.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use super::{
+    pace::Pacer,
     policies::Policies,
     settle::{self, Settle},
     share::Shares,
@@ -48,6 +49,8 @@ pub struct Take {
     pub shares: Shares,
     /// Where the walk from owner to owner goes on; none is at its beginning.
     pub after: Option<String>,
+    /// Says which lanes may not send yet.
+    pub pacer: Arc<Pacer>,
 }
 
 /// What is to be sent.
@@ -57,6 +60,8 @@ pub struct Taken {
     pub parts: Vec<(Delivery, String)>,
     /// Where the walk from owner to owner goes on; none when there is nothing more to look at.
     pub after: Option<String>,
+    /// Lanes that were put off because of a rate: whom each leads to, and for how many milliseconds.
+    pub put_off: Vec<(String, i64)>,
 }
 
 impl Command for Take {
@@ -74,9 +79,11 @@ impl Command for Take {
 async fn take_some(take: &Take, tx: &mut Tx<'_>) -> Result<Taken, StoreError> {
     let lease = Lease { owner: &take.owner, now_ms: take.now_ms, until_ms: take.now_ms + take.lease_ms };
     let Choice { lanes, probes, after } = choose(take, lease, tx).await?;
+    let mut put_off = Vec::new();
+    let lanes = pace(take, (lanes, &probes), &mut put_off, tx).await?;
     let mut owners: HashMap<String, String> = lanes.iter().map(|lane| (lane.id.clone(), lane.owner.clone())).collect();
     let ids = lanes.into_iter().map(|lane| lane.id).collect();
-    let mut taken = Taken { parts: Vec::new(), after };
+    let mut taken = Taken { parts: Vec::new(), after, put_off };
     for lane in heads::take(tx, Line::Lanes, ids, lease).await? {
         let part = match deliveries::take_oldest(tx, &lane, take.now_ms).await? {
             Some(delivery) => {
@@ -97,6 +104,29 @@ async fn take_some(take: &Take, tx: &mut Tx<'_>) -> Result<Taken, StoreError> {
         }
     }
     Ok(taken)
+}
+
+/// Leaves those lanes whose next part may go. The others are put off before they are leased; a probe goes at any rate, and so
+/// does a look-up, which sends nothing.
+async fn pace(
+    take: &Take,
+    (lanes, probes): (Vec<Ready>, &HashMap<String, i64>),
+    put_off: &mut Vec<(String, i64)>,
+    tx: &mut Tx<'_>,
+) -> Result<Vec<Ready>, StoreError> {
+    let mut may_go = Vec::with_capacity(lanes.len());
+    for lane in lanes {
+        let paced = !probes.contains_key(&lane.id) && take.pacer.paces(&lane.owner);
+        let next = if paced { deliveries::next_target(tx, &lane.id).await? } else { None };
+        match next.and_then(|target| take.pacer.ask(&lane.id, &target, take.now_ms)) {
+            Some(ready_ms) => {
+                turns::put_off(tx, &lane.id, ready_ms).await?;
+                put_off.push((lane.owner, ready_ms - take.now_ms));
+            }
+            None => may_go.push(lane),
+        }
+    }
+    Ok(may_go)
 }
 
 /// The lanes to lease.
@@ -206,7 +236,7 @@ fn sending(reclaim: &Reclaim, delivery: Delivery) -> Settle {
         receipt: None,
     };
     let (looked, failed, lock, effects) = (None, None, None, Vec::new());
-    Settle { delivery, settlement, policy, looked, failed, lock, effects, now_ms }
+    Settle { delivery, settlement, policy, looked, failed, lock, effects, paced_ms: None, now_ms }
 }
 
 /// It was being looked up, which is done again.
@@ -223,5 +253,5 @@ fn looking(reclaim: &Reclaim, delivery: Delivery) -> Settle {
     };
     let policy = reclaim.policies.of(&delivery);
     let (failed, lock, effects) = (None, None, Vec::new());
-    Settle { delivery, settlement, policy, looked: Some(error), failed, lock, effects, now_ms }
+    Settle { delivery, settlement, policy, looked: Some(error), failed, lock, effects, paced_ms: None, now_ms }
 }

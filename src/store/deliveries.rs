@@ -98,6 +98,16 @@ pub async fn take_sought(tx: &mut Tx<'_>, lane: &Claimed, now_ms: i64) -> Result
     whole(tx, query, lane).await
 }
 
+/// Where the oldest pending part of a lane goes. None while the lane has parts that wait to be looked up.
+pub async fn next_target(tx: &mut Tx<'_>, lane: &str) -> Result<Option<ReplyTarget>, StoreError> {
+    let query = Query::new(
+        "SELECT plugin, address FROM deliveries WHERE lane_id = ? AND status = 0 AND NOT EXISTS \
+         (SELECT 1 FROM deliveries WHERE lane_id = ? AND status = 3 AND next_ms IS NOT NULL) ORDER BY seq LIMIT 1",
+    );
+    let row = tx.fetch(query.bind(lane).bind(lane)).await?.into_iter().next();
+    row.map(|mut row| Ok(ReplyTarget { plugin: row.take()?, address: row.take()? })).transpose()
+}
+
 async fn whole(tx: &mut Tx<'_>, query: Query, lane: &Claimed) -> Result<Option<Delivery>, StoreError> {
     let Some(row) = tx.fetch(query).await?.into_iter().next() else { return Ok(None) };
     let mut delivery = read_whole(row, lane)?;

@@ -1,6 +1,6 @@
-//! Lanes, as operators move them: statements. What dispatchers do with them is in [`super::heads`].
+//! Lanes, as operators and rates move them: statements. What dispatchers do with them is in [`super::heads`].
 
-use super::{StoreError, sql::Query, writer::Tx};
+use super::{StoreError, heads::Claimed, sql::Query, writer::Tx};
 use crate::model::ids::DeliveryId;
 
 /// Adds to how many parts wait in a lane, which is none too few below 0, and sets when the next of them is due: the oldest, but
@@ -23,6 +23,17 @@ pub async fn recount(tx: &mut Tx<'_>, lane: &str, added: i64, now_ms: i64) -> Re
     let query = query.bind(added).bind(now_ms).bind(due).bind(due).bind(added).bind(lane);
     tx.execute(query).await?;
     Ok(())
+}
+
+/// Gives a leased lane back after its part ended: what waits in it is due then. Says whether something does.
+pub async fn release(tx: &mut Tx<'_>, lane: &Claimed, ready_ms: i64, now_ms: i64) -> Result<bool, StoreError> {
+    let query = Query::new(
+        "UPDATE lanes SET state = CASE WHEN queued > 0 THEN 1 ELSE 0 END, ready_at = ?, updated_ms = ?, \
+         lease_owner = NULL, lease_until = NULL WHERE id = ? AND epoch = ? AND state = 2 RETURNING queued",
+    );
+    let rows = tx.fetch(query.bind(ready_ms).bind(now_ms).bind(lane.id.as_str()).bind(lane.epoch)).await?;
+    let queued = rows.into_iter().next().map(|mut row| row.take::<i64>()).transpose()?;
+    Ok(queued.is_some_and(|queued| queued > 0))
 }
 
 /// Whether this delivery's unknown part holds the lane.

@@ -76,6 +76,12 @@ pub async fn lock(tx: &mut Tx<'_>, lanes: Vec<Ready>) -> Result<Vec<Ready>, Stor
     tx.fetch(query).await?.into_iter().map(|mut row| Ok(Ready { id: row.take()?, owner: row.take()? })).collect()
 }
 
+/// Has a lane that is ready wait until then.
+pub async fn put_off(tx: &mut Tx<'_>, lane: &str, ready_ms: i64) -> Result<(), StoreError> {
+    let query = Query::new("UPDATE lanes SET ready_at = ? WHERE id = ? AND state = 1");
+    tx.execute(query.bind(ready_ms).bind(lane)).await.map(drop)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,7 +10,7 @@ mod egress;
 mod recipe;
 
 use delivery::DeliverySpec;
-pub use delivery::{LengthUnit, UnknownPolicy};
+pub use delivery::{LengthUnit, Pace, UnknownPolicy};
 pub use egress::Destination;
 pub use recipe::{Encoding, Hash, Hmac, Recipe};
 
@@ -164,6 +164,14 @@ impl Manifest {
         self
     }
 
+    /// One more rate at which the host sends; the narrowest comes first. A message waits until all that are for its route let it
+    /// through, without an attempt, a worker or another conversation being lost to it.
+    #[must_use]
+    pub fn pace(mut self, pace: Pace) -> Self {
+        self.delivery.pace.push(pace);
+        self
+    }
+
     /// With this value of this setting the route takes nothing: 409, and nobody needs to be authenticated. Comes after
     /// [`Self::ingress`].
     #[must_use]
@@ -259,6 +267,19 @@ mod tests {
         assert_eq!(value["verification"], json!([hmac, {"scheme": "bearer", "id": "bearer", "slot": "key"}]));
         assert_eq!(value["secrets"]["key"]["required"], true);
         assert_eq!(value["ingress"], json!({"methods": ["POST"], "events_per_second": 5}));
+    }
+
+    #[test]
+    fn rates_come_in_their_order() {
+        let manifest = Manifest::new("plain", "1.0.0", "Nothing special.")
+            .pace(Pace::by("/chat_id", 20, 60_000).starting("-").burst(5))
+            .pace(Pace::of_all(30, 1_000));
+        let value: Value = serde_json::from_str(&manifest.to_json()).unwrap();
+        let expected = json!([
+            {"by": "/chat_id", "starting": "-", "amount": 20, "per_ms": 60_000, "burst": 5},
+            {"amount": 30, "per_ms": 1_000, "burst": 1},
+        ]);
+        assert_eq!(value["delivery"]["pace"], expected);
     }
 
     #[test]

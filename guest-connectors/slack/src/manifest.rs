@@ -1,6 +1,6 @@
 //! What the kind says about itself.
 
-use kheish_guest::manifest::{Destination, Hmac, LengthUnit, Manifest, UnknownPolicy};
+use kheish_guest::manifest::{Destination, Hmac, LengthUnit, Manifest, Pace, UnknownPolicy};
 use serde_json::{Value, json};
 
 use crate::seal::SIGNING_SECRET;
@@ -54,6 +54,8 @@ pub(crate) fn manifest() -> Manifest {
         .sample(sample())
         .part_limit(TEXT_LIMIT, LengthUnit::Utf16)
         .unknown_deliveries(UnknownPolicy::Pass)
+        // Slack takes one message a second into a channel, and short bursts.
+        .pace(Pace::by("/channel_id", 1, 1_000).burst(3))
 }
 
 fn sample() -> Value {

@@ -1,6 +1,6 @@
 //! What the kind says about itself.
 
-use kheish_guest::manifest::{Destination, LengthUnit, Manifest, Recipe};
+use kheish_guest::manifest::{Destination, LengthUnit, Manifest, Pace, Recipe};
 use serde_json::{Value, json};
 
 use crate::settings::API_BASE_URL;
@@ -35,6 +35,10 @@ pub(crate) fn manifest() -> Manifest {
         .closed_by("ingress_mode", "polling")
         .part_limit(TEXT_UNITS, LengthUnit::Utf16)
         .sample(sample())
+        // At most 20 a minute to a group, about one a second to a chat, and 30 a second in all: burst and rate together.
+        .pace(Pace::by("/chat_id", 15, 60_000).starting("-").burst(4))
+        .pace(Pace::by("/chat_id", 5, 6_000).burst(3))
+        .pace(Pace::of_all(25, 1_000).burst(3))
 }
 
 /// A file of its own, because code that builds it would be larger than all the rest of this connector's answers.
@@ -86,6 +90,19 @@ mod tests {
         }
         assert_eq!(manifest["egress"], json!({"api": {"origins": [API_BASE_URL], "setting": "api_base_url"}}));
         assert_eq!(manifest["verification"][0]["scheme"], "header_equals");
-        assert_eq!(manifest["delivery"], json!({"limit": 4096, "unit": "utf16", "whole": false}));
+        assert_eq!(manifest["delivery"]["limit"], 4096);
+    }
+
+    #[test]
+    fn no_window_holds_more_than_telegram_takes() {
+        let manifest: Value = serde_json::from_str(&manifest().to_json()).unwrap();
+        let most = |rule: usize, window_ms: u64| {
+            let [amount, per_ms, burst] =
+                ["amount", "per_ms", "burst"].map(|name| manifest["delivery"]["pace"][rule][name].as_u64().unwrap());
+            amount * window_ms / per_ms + burst
+        };
+        assert!(most(0, 60_000) < 20, "a minute of a group");
+        assert!(most(1, 20_000) <= 20, "twenty seconds of a chat");
+        assert!(most(2, 1_000) < 30, "a second of the bot");
     }
 }

@@ -91,13 +91,17 @@ impl State {
 
     /// One message each second, with a burst now and then.
     pub(super) fn spend(&mut self, channel: &str) -> Result<(), No> {
-        let (burst, now_ms) = (f64::from(self.burst), now().as_millis());
+        let (burst, quicker, now_ms) = (f64::from(self.burst), self.quicker, now().as_millis());
         let channel = self.channel_mut(channel);
         let (left, at) = channel.budget.unwrap_or((burst, now_ms));
         #[expect(clippy::cast_precision_loss, reason = "a test lasts no thousand years")]
-        let left = (left + now_ms.saturating_sub(at) as f64 / 1_000.0).min(burst);
+        let left = (left + now_ms.saturating_sub(at) as f64 * quicker / 1_000.0).min(burst);
         channel.budget = Some((if left >= 1.0 { left - 1.0 } else { left }, now_ms));
-        if left >= 1.0 { Ok(()) } else { Err(No::Flood(1)) }
+        if left >= 1.0 {
+            return Ok(());
+        }
+        self.floods += 1;
+        Err(No::Flood(1))
     }
 
     /// The channel of a call; a user's is the one between the bot and them.

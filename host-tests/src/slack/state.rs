@@ -92,6 +92,10 @@ pub(super) struct State {
     pub(super) team: String,
     pub(super) origin: String,
     pub(super) burst: u32,
+    /// So many times quicker than Slack.
+    pub(super) quicker: f64,
+    /// Messages that were refused because they came too fast.
+    pub(super) floods: usize,
     pub(super) channels: BTreeMap<String, Channel>,
     pub(super) files: BTreeMap<String, File>,
     /// Answers that an address still takes.
@@ -111,6 +115,8 @@ impl State {
             team: TEAM.to_owned(),
             origin,
             burst: 5,
+            quicker: 1.0,
+            floods: 0,
             channels: BTreeMap::from([("C1".to_owned(), Channel::default())]),
             files: BTreeMap::new(),
             hooks: BTreeMap::new(),

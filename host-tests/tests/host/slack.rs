@@ -4,6 +4,7 @@ mod deliver;
 mod files;
 mod ingress;
 mod judge;
+mod pace;
 mod teams;
 
 use kheish_host_tests::{
@@ -12,8 +13,8 @@ use kheish_host_tests::{
 };
 use serde_json::Value;
 
-/// Short waits, and three attempts.
-const QUICK: &str = "[queue]\nsweep_interval_ms = 20\n[delivery]\npoll_interval_ms = 20\n\
+/// Short waits, three attempts, and no rates.
+const QUICK: &str = "[queue]\nsweep_interval_ms = 20\n[delivery]\npoll_interval_ms = 20\npace_percent = 0\n\
                      look_up_after_ms = 20\n[delivery.connectors]\ninitial_ms = 20\nmax_ms = 60\nmax_attempts = 3\n[delivery.pause]\ninitial_ms = 60\nmax_ms = 60\n";
 
 /// A connector `slack/support` with these further lines. It may talk to this machine.

@@ -4,6 +4,7 @@ mod activation;
 mod deliver;
 mod ingress;
 mod judge;
+mod pace;
 mod polling;
 
 use kheish_host_tests::{

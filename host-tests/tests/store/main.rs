@@ -8,7 +8,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use kheish::{
     clock::Clock,
-    delivery::destinations::NoConnectors,
+    delivery::{destinations::NoConnectors, pace::Pacer},
     executor::{Executor, worker::Post},
     ingress::accept::{Accept, Accepted, Entry, Key, Refused},
     metrics::Metrics,
@@ -40,6 +40,7 @@ mod choice;
 mod downloads;
 mod events;
 mod operate;
+mod paces;
 mod pauses;
 mod server;
 mod turns;
@@ -51,6 +52,7 @@ use choice::claims_take_their_own_executors_sessions;
 use downloads::{files_of_many_runs_are_fetched_side_by_side, what_a_former_daemon_fetched_is_due_again};
 use events::{an_event_is_told_of_step_by_step, only_commands_that_succeed_are_told_of};
 use operate::{operators_change_deliveries, what_is_looked_up_goes_first_and_is_fenced};
+use paces::a_lane_that_waits_for_a_rate_says_until_when;
 use pauses::{a_pause_holds_its_lanes_and_no_others, a_probe_that_died_makes_room_and_nothing_else_does};
 use server::Server;
 use turns::{owners_get_their_turn, owners_keep_to_their_share};
@@ -89,6 +91,7 @@ on_both!(
     only_commands_that_succeed_are_told_of,
     an_event_is_told_of_step_by_step,
     operators_change_deliveries,
+    a_lane_that_waits_for_a_rate_says_until_when,
     a_failure_says_whether_another_attempt_may_help,
     an_attempt_is_over_with_its_lease,
     what_is_looked_up_goes_first_and_is_fenced,
@@ -157,6 +160,11 @@ fn event(clock: &Clock, session: &str, key: &str, payload: &str) -> Accept {
 
 fn target(address: &str) -> ReplyTarget {
     ReplyTarget { plugin: "http".to_owned(), address: address.to_owned() }
+}
+
+/// For connectors that are not there, and so have no rates.
+fn unpaced() -> Arc<Pacer> {
+    Pacer::new(Arc::new(NoConnectors), 100, 0)
 }
 
 async fn accept(store: &Store, event: Accept) -> Result<Accepted, Refused> {

@@ -33,7 +33,7 @@ use kheish::{
     },
 };
 
-use super::{NoConnectors, accept, desk, event, target};
+use super::{NoConnectors, accept, desk, event, target, unpaced};
 
 async fn say(store: &Store, clock: &Clock, session: &str) -> Result<DeliveryId, Unsaid> {
     let say = Say {
@@ -64,7 +64,7 @@ async fn take(store: &Store, clock: &Clock) -> Vec<DeliveryId> {
 
 async fn take_at(store: &Store, now_ms: i64) -> Vec<Delivery> {
     let shares = Shares::new(100, 50, HashMap::new());
-    let take = Take { owner: "d".to_owned(), limit: 10, lease_ms: 1, now_ms, shares, after: None };
+    let take = Take { owner: "d".to_owned(), limit: 10, lease_ms: 1, now_ms, shares, after: None, pacer: unpaced() };
     store.write(take).await.unwrap().parts.into_iter().map(|(delivery, _)| delivery).collect()
 }
 
@@ -167,8 +167,17 @@ impl Acts<'_> {
         let (delivery, now_ms) = (delivery.clone(), self.tick());
         let looked = Some(("found".to_owned(), "it is there".to_owned()));
         let policy = UnknownPolicy::Hold;
-        let settle =
-            Settle { delivery, settlement, policy, looked, failed: None, lock: None, effects: Vec::new(), now_ms };
+        let settle = Settle {
+            delivery,
+            settlement,
+            policy,
+            looked,
+            failed: None,
+            lock: None,
+            effects: Vec::new(),
+            paced_ms: None,
+            now_ms,
+        };
         self.store.write(settle).await.unwrap() != Settled::Lost
     }
 

@@ -28,7 +28,7 @@ use kheish::{
     },
 };
 
-use super::{accept, desk, event};
+use super::{accept, desk, event, unpaced};
 
 /// Lanes of the paused connector that stand before all others.
 const LANES: i64 = 20_000;
@@ -63,7 +63,7 @@ async fn say(store: &Store, clock: &Clock, target: ReplyTarget) {
 
 async fn take(store: &Store, limit: i64, now_ms: i64) -> Vec<Delivery> {
     let shares = Shares::new(100, 50, HashMap::new());
-    let take = Take { owner: "d".to_owned(), limit, lease_ms: 60_000, now_ms, shares, after: None };
+    let take = Take { owner: "d".to_owned(), limit, lease_ms: 60_000, now_ms, shares, after: None, pacer: unpaced() };
     store.write(take).await.unwrap().parts.into_iter().map(|(delivery, _)| delivery).collect()
 }
 
@@ -78,9 +78,23 @@ async fn settle(store: &Store, delivery: Delivery, error: Option<&str>, lock: Op
     };
     let (policy, effects) = (UnknownPolicy::Pass, Vec::new());
     store
-        .write(Settle { delivery, settlement, policy, looked: None, failed: None, lock, effects, now_ms })
+        .write(Settle {
+            delivery,
+            settlement,
+            policy,
+            looked: None,
+            failed: None,
+            lock,
+            effects,
+            paced_ms: None,
+            now_ms,
+        })
         .await
         .unwrap()
+}
+
+fn done(change: Option<Change>) -> Settled {
+    Settled::Done { change, paced: false }
 }
 
 fn connectors(taken: &[Delivery]) -> Vec<(&str, Option<i64>)> {
@@ -105,7 +119,7 @@ pub(super) async fn a_pause_holds_its_lanes_and_no_others(stores: Vec<Store>) {
     // Two find it out at the same time; the first of them begins the pause.
     let [first, second] = <[Delivery; 2]>::try_from(taken).unwrap();
     let probe = now + STEP;
-    let Settled::Done(Some(Change::Began(pause))) =
+    let Settled::Done { change: Some(Change::Began(pause)), .. } =
         settle(store, first, Some("revoked"), Some(Lock::Locked(probe)), now).await
     else {
         panic!("the first one begins the pause")
@@ -114,7 +128,7 @@ pub(super) async fn a_pause_holds_its_lanes_and_no_others(stores: Vec<Store>) {
         Pause { since_ms: now, code: "revoked".to_owned(), reason: "They say so.".to_owned(), next_probe_ms: probe };
     assert_eq!(pause, told);
     let late = settle(store, second, Some("later"), Some(Lock::Locked(probe + 1)), now + 1).await;
-    assert_eq!(late, Settled::Done(None));
+    assert_eq!(late, done(None));
     assert_eq!(pauses::all(store).await.unwrap().remove("outbox/main"), Some(told));
     // However many of its lanes stand before the others, the others are claimed.
     let flood = "INSERT INTO lanes (id, state, ready_at, epoch, queued, last_seq, created_ms, updated_ms, owner) \
@@ -149,7 +163,7 @@ async fn probes_come_one_by_one(stores: &[Store], first_ms: i64) {
     let lock = Some(Lock::Locked(first_ms + STEP));
     let delivery = taken.into_iter().next().unwrap();
     let tried = delivery.id;
-    assert_eq!(settle(store, delivery, Some("still"), lock, first_ms + 2).await, Settled::Done(None));
+    assert_eq!(settle(store, delivery, Some("still"), lock, first_ms + 2).await, done(None));
     assert_eq!(pauses::all(store).await.unwrap()["outbox/main"].code, "still");
     assert!(probe_at(stores, first_ms + STEP - 1).await.is_empty());
     let taken = probe_at(stores, first_ms + STEP).await;
@@ -160,7 +174,7 @@ async fn probes_come_one_by_one(stores: &[Store], first_ms: i64) {
     let second_ms = first_ms + 2 * STEP;
     let delivery = taken.into_iter().next().unwrap();
     let unsaid = Some(Lock::Unsaid(second_ms));
-    assert_eq!(settle(store, delivery, Some("busy"), unsaid, first_ms + STEP + 1).await, Settled::Done(None));
+    assert_eq!(settle(store, delivery, Some("busy"), unsaid, first_ms + STEP + 1).await, done(None));
     let pause = pauses::all(store).await.unwrap().remove("outbox/main").unwrap();
     assert_eq!((pause.code.as_str(), pause.next_probe_ms), ("still", second_ms));
     // One that nobody settles, because its daemon died, makes room for the next one when its lease is over.
@@ -169,7 +183,7 @@ async fn probes_come_one_by_one(stores: &[Store], first_ms: i64) {
     assert_eq!(connectors(&taken), [("main", Some(1))]);
     let delivery = taken.into_iter().next().unwrap();
     let ended = settle(store, delivery, None, Some(Lock::Open), second_ms + 60_001).await;
-    assert_eq!(ended, Settled::Done(Some(Change::Ended)));
+    assert_eq!(ended, done(Some(Change::Ended)));
     assert!(pauses::all(store).await.unwrap().is_empty());
     assert_eq!(connectors(&probe_at(stores, second_ms + 60_002).await), [("main", None)]);
 }

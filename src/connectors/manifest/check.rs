@@ -2,7 +2,7 @@
 
 use http::{HeaderName, Method};
 
-use super::{HmacRecipe, Manifest, Recipe, egress, secret_list};
+use super::{HmacRecipe, Manifest, Recipe, egress, pace, secret_list};
 
 /// The contract version that this host speaks.
 const CONTRACT: &str = "0.1";
@@ -59,6 +59,7 @@ pub(super) fn broken_rules(manifest: &Manifest) -> Vec<String> {
     if manifest.delivery.limit == Some(0) || (manifest.delivery.whole && manifest.delivery.limit.is_some()) {
         broken.push("delivery.limit is above 0, and there is none where deliveries are whole".to_owned());
     }
+    broken.extend(pace::broken_rules(&manifest.delivery.pace));
     broken
 }
 
@@ -175,7 +176,13 @@ mod tests {
                 "methods": ["POST", "PUT"], "events_per_second": 5,
                 "closed_by": { "age": 0 }, "sample": { "text": "{text}" }, "open_sample": { "text": "{text}" },
             },
-            "delivery": { "limit": 2000, "unit": "utf16", "whole": false, "unknown": "hold", "needs": ["key", "keys"] },
+            "delivery": {
+                "limit": 2000, "unit": "utf16", "whole": false, "unknown": "hold", "needs": ["key", "keys"],
+                "pace": [
+                    { "by": "/room", "starting": "-", "amount": 20, "per_ms": 60000, "burst": 5 },
+                    { "amount": 30, "per_ms": 1000 },
+                ],
+            },
         });
         for manifest in [&good(), &full] {
             assert!(parse(manifest).is_ok() && schema.is_valid(manifest), "{:?}", schema.validate(manifest));
@@ -199,9 +206,19 @@ mod tests {
             ("/delivery/whole", json!(true)),
             ("/delivery/unit", json!("letters")),
             ("/delivery/unknown", json!("guess")),
+            ("/delivery/pace/0/by", json!("room")),
+            ("/delivery/pace/0/amount", json!(0)),
+            ("/delivery/pace/0/rate", json!(1)),
+            ("/delivery/pace/1/starting", json!("-")),
+            ("/delivery/pace/1/burst", json!(0)),
+            ("/delivery/pace", json!(vec![json!({ "amount": 1, "per_ms": 1 }); 9])),
         ] {
             let mut manifest = full.clone();
-            *manifest.pointer_mut(pointer).unwrap() = value;
+            let (parent, member) = pointer.rsplit_once('/').unwrap();
+            match manifest.pointer_mut(parent).unwrap() {
+                Value::Array(items) => items[member.parse::<usize>().unwrap()] = value,
+                object => object[member] = value,
+            }
             assert!(parse(&manifest).is_err() && !schema.is_valid(&manifest), "{pointer}");
         }
     }
@@ -231,6 +248,11 @@ mod tests {
             ("/secret_lists", list("channel", "team", json!([])), "has the name of a field"),
             ("/secret_lists", list("keys", "token_env", json!([])), "two different names"),
             ("/delivery", json!({ "needs": ["keys"] }), "neither a secret slot nor a list"),
+            (
+                "/delivery",
+                json!({ "pace": [{ "by": "room", "amount": 1, "per_ms": 1 }] }),
+                "delivery.pace[0]: by is `room`",
+            ),
         ];
         for (pointer, value, says) in cases {
             let mut manifest = good();

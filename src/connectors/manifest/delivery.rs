@@ -1,7 +1,9 @@
-//! What a kind says about its way out: how long a part may be, and what follows when nobody knows whether one arrived.
+//! What a kind says about its way out: how long a part may be, how fast parts may go, and what follows when nobody knows
+//! whether one arrived.
 
 use serde::{Deserialize, Serialize};
 
+use super::pace::PaceRule;
 use crate::model::delivery::UnknownPolicy;
 
 /// How outputs are sent.
@@ -23,6 +25,10 @@ pub struct DeliverySpec {
     /// Secret slots and lists of secrets, one of which is filled where events are answered along their own routes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub needs: Vec<String>,
+    /// How fast parts may go, the narrowest rule first; each waits until all rules let it through. Not at all paced when
+    /// empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pace: Vec<PaceRule>,
 }
 
 /// What the length of a text is counted in.

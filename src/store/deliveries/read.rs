@@ -71,7 +71,9 @@ impl StoredDelivery {
 }
 
 const COLUMNS: &str = "SELECT deliveries.id, deliveries.run_id, deliveries.session_id, plugin, address, resolved_ms, \
-     resolution, replayed_from, part, status, attempt, next_ms, ended_ms, error_code, error_detail, platform_ref, artifact, \
+     resolution, replayed_from, part, status, attempt, \
+     CASE WHEN status = 0 THEN (SELECT CASE WHEN state = 1 AND ready_at > next_ms THEN ready_at ELSE next_ms END FROM lanes \
+     WHERE lanes.id = lane_id) ELSE next_ms END, ended_ms, error_code, error_detail, platform_ref, artifact, \
      CAST(octet_length(outputs.content) AS BIGINT), outputs.artifacts FROM deliveries LEFT JOIN outputs ON deliveries.part = 0 AND \
      outputs.run_id = deliveries.run_id AND outputs.epoch = deliveries.run_epoch AND outputs.ordinal = deliveries.ordinal \
      WHERE deliveries.id IN";

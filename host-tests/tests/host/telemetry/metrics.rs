@@ -13,7 +13,7 @@ use serde_json::json;
 use super::{builder, sender};
 
 /// What is promised to be there, with its type.
-const FAMILIES: [(&str, &str); 32] = [
+const FAMILIES: [(&str, &str); 33] = [
     ("kheish_build_info", "gauge"),
     ("kheish_connectors", "gauge"),
     ("kheish_db_bytes", "gauge"),
@@ -47,10 +47,11 @@ const FAMILIES: [(&str, &str); 32] = [
     // Shown once there is something to count.
     ("kheish_auth_failures_total", "counter"),
     ("kheish_connectors_paused", "gauge"),
+    ("kheish_paced_seconds_total", "counter"),
 ];
 
 /// How many of them are not shown before there is something to count.
-const LATER: usize = 2;
+const LATER: usize = 3;
 
 #[tokio::test]
 async fn every_line_is_as_it_should_be_and_every_name_is_there() {
