@@ -29,7 +29,7 @@ use crate::{
     egress::Egress,
     metrics::label::AttemptClass,
     model::{
-        delivery::{Delivery, DeliveryStatus, Receipt, UnknownPolicy},
+        delivery::{Delivery, DeliveryStatus, Receipt},
         ids::ConnectorId,
     },
     places::{Place, Places},
@@ -57,7 +57,7 @@ pub struct Dispatcher {
     store: Store,
     ways: Ways,
     clock: Clock,
-    settings: DeliverySettings,
+    settings: Arc<DeliverySettings>,
     owner: String,
     held: Holdings,
 }
@@ -74,7 +74,8 @@ struct Walk {
 impl Dispatcher {
     /// A dispatcher of the process `instance`.
     pub fn new(store: Store, ways: Ways, clock: Clock, settings: DeliverySettings, instance: &str) -> Arc<Self> {
-        Arc::new(Self { store, ways, clock, settings, owner: format!("{FAMILY}{instance}"), held: Holdings::default() })
+        let (owner, held) = (format!("{FAMILY}{instance}"), Holdings::default());
+        Arc::new(Self { store, ways, clock, settings: Arc::new(settings), owner, held })
     }
 
     /// Runs until `stop`; then lets what is under way end. What a former process was sending is taken up first.
@@ -216,11 +217,7 @@ impl Dispatcher {
     }
 
     fn policies(&self) -> Policies {
-        Policies {
-            destinations: Arc::clone(&self.ways.destinations),
-            http: self.settings.http.unknown,
-            look_up_after_ms: self.settings.look_up_after_ms,
-        }
+        Policies { destinations: Arc::clone(&self.ways.destinations), settings: Arc::clone(&self.settings) }
     }
 
     fn count(&self, delivery: &Delivery, sent: &Sent) {
@@ -251,49 +248,31 @@ impl Dispatcher {
         match sent {
             Sent::Delivered { platform_id, detail } => {
                 let receipt = Some(Receipt { platform_id, detail });
-                Settlement { receipt, ..ended(DeliveryStatus::Delivered, None) }
+                Settlement { receipt, ..Settlement::of(DeliveryStatus::Delivered, None) }
             }
-            Sent::Unknown { code, detail } => match self.policies().look_up_after_ms(delivery) {
-                Some(wait_ms) => Settlement {
-                    sought: true,
-                    next_ms: Some(now_ms + wait_ms),
-                    ..ended(DeliveryStatus::Unknown, Some((code, detail)))
-                },
-                None => self.undecided(delivery, (code, detail)),
-            },
-            Sent::Dead { code, detail } => ended(DeliveryStatus::Dead, Some((code, detail))),
+            Sent::Unknown { code, detail } => self.policies().unknown(delivery, (code, detail), (now_ms, own)),
+            Sent::Dead { code, detail } => Settlement::of(DeliveryStatus::Dead, Some((code, detail))),
             // It is due at once, behind what has waited longer: the pause says when. However long that takes, it is not given up.
             Sent::LockedOut { code, detail, .. } => Settlement {
                 uncounted: 1,
                 next_ms: Some(now_ms),
-                ..ended(DeliveryStatus::Pending, Some((code, detail)))
+                ..Settlement::of(DeliveryStatus::Pending, Some((code, detail)))
             },
-            Sent::Retry { code, detail, counts, .. } if counts && delivery.attempt >= retry.max_attempts => {
-                ended(DeliveryStatus::Dead, Some((code, format!("{detail} (attempt {}, the last)", delivery.attempt))))
-            }
             Sent::Retry { code, detail, after_ms, counts } => {
                 // What the target asks for is never shortened, and never hurries the schedule (contract section 6.2).
                 let next_ms = now_ms + self.wait_ms(after_ms, own);
-                if next_ms - delivery.created_ms > retry.give_up_after_ms {
-                    let detail = format!("{detail} (given up: the next attempt would be too late)");
-                    return ended(DeliveryStatus::Dead, Some((code, detail)));
+                // An attempt that does not count is never the last.
+                let attempt = if counts { delivery.attempt } else { 0 };
+                if let Some(why) = retry.end(attempt, next_ms - delivery.created_ms) {
+                    return Settlement::of(DeliveryStatus::Dead, Some((code, format!("{detail} ({why})"))));
                 }
                 Settlement {
                     uncounted: i64::from(!counts),
                     next_ms: Some(next_ms),
-                    ..ended(DeliveryStatus::Pending, Some((code, detail)))
+                    ..Settlement::of(DeliveryStatus::Pending, Some((code, detail)))
                 }
             }
         }
-    }
-
-    /// What follows by the policy when nobody knows, and nobody can be asked.
-    fn undecided(&self, delivery: &Delivery, error: (String, String)) -> Settlement {
-        let retry = self.settings.retry(&delivery.target);
-        let resend = self.policies().of(delivery) == UnknownPolicy::Resend && delivery.attempt < retry.max_attempts;
-        let own = backoff::delay_ms(&retry, delivery.attempt, rand::random());
-        let next_ms = resend.then_some(self.clock.now_ms() + own);
-        Settlement { next_ms, ..ended(DeliveryStatus::Unknown, Some(error)) }
     }
 
     /// A wait of the schedule's, or the longer one that was asked for, as far as it may be asked for.
@@ -309,10 +288,6 @@ struct End {
     failed: Option<BreakerSettings>,
     lock: Option<Lock>,
     effects: Vec<Effect>,
-}
-
-fn ended(status: DeliveryStatus, error: Option<(String, String)>) -> Settlement {
-    Settlement { status, uncounted: 0, sought: false, next_ms: None, error, receipt: None }
 }
 
 /// Says in the log that a pause of the connector began or ended.

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     model::{
-        delivery::{Delivery, DeliveryStatus, UnknownPolicy},
+        delivery::{Delivery, DeliveryStatus},
         happening::delivery_updated,
     },
     store::{
@@ -193,18 +193,10 @@ impl Command for Reclaim {
 
 /// It was being sent.
 fn sending(reclaim: &Reclaim, delivery: Delivery) -> Settle {
-    let (now_ms, policies) = (reclaim.now_ms, &reclaim.policies);
-    let policy = policies.of(&delivery);
-    let look_up = policies.look_up_after_ms(&delivery);
-    let detail = "the daemon ended while this was being sent".to_owned();
-    let settlement = Settlement {
-        status: DeliveryStatus::Unknown,
-        uncounted: 0,
-        sought: look_up.is_some(),
-        next_ms: look_up.map(|wait| now_ms + wait).or_else(|| (policy == UnknownPolicy::Resend).then_some(now_ms)),
-        error: Some(("interrupted".to_owned(), detail)),
-        receipt: None,
-    };
+    let now_ms = reclaim.now_ms;
+    let policy = reclaim.policies.of(&delivery);
+    let error = ("interrupted".to_owned(), "the daemon ended while this was being sent".to_owned());
+    let settlement = reclaim.policies.unknown(&delivery, error, (now_ms, 0));
     let (looked, failed, lock, effects) = (None, None, None, Vec::new());
     Settle { delivery, settlement, policy, looked, failed, lock, effects, now_ms }
 }
@@ -213,14 +205,7 @@ fn sending(reclaim: &Reclaim, delivery: Delivery) -> Settle {
 fn looking(reclaim: &Reclaim, delivery: Delivery) -> Settle {
     let now_ms = reclaim.now_ms;
     let error = ("interrupted".to_owned(), "the daemon ended while this was being looked up".to_owned());
-    let settlement = Settlement {
-        status: DeliveryStatus::Unknown,
-        uncounted: 0,
-        sought: true,
-        next_ms: Some(now_ms),
-        error: Some(error.clone()),
-        receipt: None,
-    };
+    let settlement = Settlement::sought(now_ms, error.clone());
     let policy = reclaim.policies.of(&delivery);
     let (failed, lock, effects) = (None, None, Vec::new());
     Settle { delivery, settlement, policy, looked: Some(error), failed, lock, effects, now_ms }

@@ -184,6 +184,18 @@ pub struct Settlement {
     pub receipt: Option<Receipt>,
 }
 
+impl Settlement {
+    /// An end like this, for this reason, and nothing beside it.
+    pub fn of(status: DeliveryStatus, error: Option<(String, String)>) -> Self {
+        Self { status, uncounted: 0, sought: false, next_ms: None, error, receipt: None }
+    }
+
+    /// It is not known whether it arrived, and that is looked up then.
+    pub fn sought(next_ms: i64, error: (String, String)) -> Self {
+        Self { sought: true, next_ms: Some(next_ms), ..Self::of(DeliveryStatus::Unknown, Some(error)) }
+    }
+}
+
 /// Settles a part that is being sent or looked up. False when the lease was lost, or an operator has decided meanwhile.
 pub async fn settle(
     tx: &mut Tx<'_>,

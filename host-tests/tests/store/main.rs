@@ -50,7 +50,10 @@ use cancel::a_run_that_waits_or_runs_is_cancelled_once;
 use choice::claims_take_their_own_executors_sessions;
 use downloads::{files_of_many_runs_are_fetched_side_by_side, what_a_former_daemon_fetched_is_due_again};
 use events::{an_event_is_told_of_step_by_step, only_commands_that_succeed_are_told_of};
-use operate::{operators_change_deliveries, what_is_looked_up_goes_first_and_is_fenced};
+use operate::{
+    operators_change_deliveries, what_dies_with_its_daemon_again_and_again_is_given_up,
+    what_is_looked_up_goes_first_and_is_fenced,
+};
 use pauses::{a_pause_holds_its_lanes_and_no_others, a_probe_that_died_makes_room_and_nothing_else_does};
 use server::Server;
 use turns::{owners_get_their_turn, owners_keep_to_their_share};
@@ -92,6 +95,7 @@ on_both!(
     a_failure_says_whether_another_attempt_may_help,
     an_attempt_is_over_with_its_lease,
     what_is_looked_up_goes_first_and_is_fenced,
+    what_dies_with_its_daemon_again_and_again_is_given_up,
     a_pause_holds_its_lanes_and_no_others,
     a_probe_that_died_makes_room_and_nothing_else_does,
     owners_keep_to_their_share,

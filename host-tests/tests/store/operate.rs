@@ -5,6 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use kheish::{
     clock::Clock,
     delivery::{
+        DeliverySettings, HttpDelivery,
         operate::{
             Refusal,
             close::{Close, End},
@@ -70,7 +71,9 @@ async fn take_at(store: &Store, now_ms: i64) -> Vec<Delivery> {
 
 /// Every lease is over, and nobody can be asked.
 async fn reclaim(store: &Store, now_ms: i64, http: UnknownPolicy) {
-    let policies = Policies { destinations: Arc::new(NoConnectors), http, look_up_after_ms: 0 };
+    let http = HttpDelivery { unknown: http, ..HttpDelivery::default() };
+    let settings = Arc::new(DeliverySettings { http, ..DeliverySettings::default() });
+    let policies = Policies { destinations: Arc::new(NoConnectors), settings };
     store.write(Reclaim { now_ms, former: None, policies }).await.unwrap();
 }
 
@@ -117,6 +120,32 @@ pub(super) async fn operators_change_deliveries(stores: Vec<Store>) {
     let reset =
         Reset { lane: None, plugin: Some("http".to_owned()), connector: None, dry_run: false, now_ms: clock.now_ms() };
     assert_eq!(store.write(reset).await.unwrap(), Found::default());
+}
+
+pub(super) async fn what_dies_with_its_daemon_again_and_again_is_given_up(stores: Vec<Store>) {
+    let (store, clock) = (&stores[0], &Clock::system());
+    accept(store, event(clock, "s", "k", "x")).await.unwrap();
+    let (id, now) = (say(store, clock, "s").await.unwrap(), clock.now_ms() + 1_000);
+    let HttpDelivery { max_attempts, give_up_after_ms, .. } = HttpDelivery::default();
+    for attempt in 1..=max_attempts {
+        assert_eq!(take_at(store, now + 10 * attempt).await.remove(0).attempt, attempt);
+        reclaim(store, now + 10 * attempt + 5, UnknownPolicy::Resend).await;
+    }
+    assert!(take_at(store, now + 1_000).await.is_empty());
+    let old = say(store, clock, "s").await.unwrap();
+    assert_eq!(take_at(store, now + 1_000).await.remove(0).id, old);
+    reclaim(store, now + give_up_after_ms, UnknownPolicy::Resend).await;
+    for (id, why) in [(id, "(attempt 10, the last)"), (old, "too late")] {
+        assert_eq!(state(store, id).await, DeliveryState::DeadLettered);
+        let (code, detail) = read::get(store, id).await.unwrap().unwrap().parts.remove(0).error.unwrap();
+        assert!(code == "interrupted" && detail.contains("not known") && detail.contains(why), "{detail}");
+    }
+    // What nobody may repeat stays unknown, however old it is.
+    let kept = say(store, clock, "s").await.unwrap();
+    let late = now + give_up_after_ms;
+    assert_eq!(take_at(store, late).await.remove(0).id, kept);
+    reclaim(store, late + give_up_after_ms, UnknownPolicy::Pass).await;
+    assert_eq!(state(store, kept).await, DeliveryState::Unknown);
 }
 
 /// A store, and a time of its own that goes on by 10 ms with each act.

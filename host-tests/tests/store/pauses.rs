@@ -176,8 +176,7 @@ async fn probes_come_one_by_one(stores: &[Store], first_ms: i64) {
 
 /// The daemon that held these leases has died, and another one starts.
 async fn reclaim(store: &Store, now_ms: i64) {
-    let (destinations, http) = (Arc::new(NoConnectors), UnknownPolicy::Pass);
-    let policies = Policies { destinations, http, look_up_after_ms: 0 };
+    let policies = Policies { destinations: Arc::new(NoConnectors), settings: Arc::default() };
     let former = Some(("d".to_owned(), "e".to_owned()));
     store.write(Reclaim { now_ms, former, policies }).await.unwrap();
 }
