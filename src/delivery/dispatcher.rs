@@ -19,7 +19,7 @@ use super::{
     sent::{Sent, dead},
     settle::{Settle, Settled},
     share::{Holding, Holdings, Shares},
-    take::{self, Reclaim, Take},
+    take::{self, Reclaim, Reclaimed, Take},
     targets,
 };
 use crate::{
@@ -112,14 +112,12 @@ impl Dispatcher {
         loop {
             let policies = self.policies();
             let reclaim = Reclaim { now_ms: self.clock.now_ms(), former: former.clone(), policies };
-            let reclaimed = self.store.write(reclaim).await?;
-            if reclaimed > 0 {
-                tracing::warn!(
-                    lanes = reclaimed,
-                    "{reclaimed} lanes were held by nobody; what they were sending is unknown"
-                );
+            let Reclaimed { lanes, unknown } = self.store.write(reclaim).await?;
+            self.store.metrics().delivery_unknown.inc_by(u64::try_from(unknown).unwrap_or(u64::MAX));
+            if lanes > 0 {
+                tracing::warn!(lanes, "{lanes} lanes were held by nobody; what they were sending is unknown");
             }
-            if reclaimed < take::RECLAIM_LIMIT {
+            if lanes < take::RECLAIM_LIMIT {
                 return Ok(());
             }
         }
@@ -204,14 +202,13 @@ impl Dispatcher {
                 tracing::debug!(delivery = %id, attempt, ?status, "delivery {id} settled");
                 log(connector, change);
             }
+            // Who took it over has counted it as unknown, and whoever takes it over does.
             Ok(Settled::Lost) => {
                 self.store.metrics().fenced_writes.inc();
-                self.store.metrics().delivery_unknown.inc();
                 tracing::warn!(delivery = %id, "delivery {id} was taken over before it was settled");
             }
             Err(error) => {
-                self.store.metrics().delivery_unknown.inc();
-                tracing::error!(delivery = %id, %error, "delivery {id} could not be settled; it is tried again after its lease")
+                tracing::error!(delivery = %id, %error, "delivery {id} could not be settled; it is taken over after its lease")
             }
         }
     }

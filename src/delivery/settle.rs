@@ -132,7 +132,10 @@ async fn move_lane(settle: &Settle, tx: &mut Tx<'_>) -> Result<(), StoreError> {
         }
         DeliveryStatus::Dead if delivery.part + 1 < delivery.parts => {
             let cancelled = deliveries::cancel_rest(tx, delivery, *now_ms).await?;
-            heads::forget(tx, &lane, cancelled).await?;
+            heads::forget(tx, &lane, i64::try_from(cancelled.len()).unwrap_or(i64::MAX)).await?;
+            for (part, attempts) in cancelled {
+                tx.record(delivery_updated(delivery.now(DeliveryStatus::Cancelled, attempts)).with("part", part));
+            }
         }
         DeliveryStatus::Unknown if settle.policy == UnknownPolicy::Hold => heads::hold(tx, &lane, delivery.id).await?,
         _ => {}

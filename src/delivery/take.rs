@@ -152,6 +152,15 @@ async fn probe(shares: &mut Shares, most: usize, lease: Lease<'_>, tx: &mut Tx<'
     Ok(choice)
 }
 
+/// What was given back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reclaimed {
+    /// Lanes, at most [`RECLAIM_LIMIT`].
+    pub lanes: usize,
+    /// Those in which a part was being sent, so that nobody knows whether it arrived.
+    pub unknown: usize,
+}
+
 /// Gives back lanes that a dead process held. What it was sending is unknown, and goes the way of what is unknown.
 #[derive(Clone)]
 pub struct Reclaim {
@@ -164,17 +173,21 @@ pub struct Reclaim {
 }
 
 impl Command for Reclaim {
-    type Reply = usize;
+    type Reply = Reclaimed;
 
-    async fn apply(batch: &[Self], tx: &mut Tx<'_>) -> Result<Vec<usize>, StoreError> {
+    async fn apply(batch: &[Self], tx: &mut Tx<'_>) -> Result<Vec<Reclaimed>, StoreError> {
         let mut replies = Vec::with_capacity(batch.len());
         for reclaim in batch {
             let former = reclaim.former.as_ref().map(|(family, me)| Former { family, me });
             let lanes = heads::abandoned(tx, Line::Lanes, reclaim.now_ms, RECLAIM_LIMIT as i64, former).await?;
+            let mut reclaimed = Reclaimed { lanes: lanes.len(), unknown: 0 };
             for lane in &lanes {
                 pauses::release_probe(tx, &lane.id, reclaim.now_ms).await?;
                 let interrupted = match deliveries::sending(tx, lane).await? {
-                    Some(delivery) => Some(sending(reclaim, delivery)),
+                    Some(delivery) => {
+                        reclaimed.unknown += 1;
+                        Some(sending(reclaim, delivery))
+                    }
                     None => deliveries::looking(tx, lane).await?.map(|delivery| looking(reclaim, delivery)),
                 };
                 match interrupted {
@@ -185,7 +198,7 @@ impl Command for Reclaim {
                 }
                 tx.wake_deliveries();
             }
-            replies.push(lanes.len());
+            replies.push(reclaimed);
         }
         Ok(replies)
     }

@@ -88,9 +88,10 @@ async fn cancel(close: &Close, parts: &[Part], tx: &mut Tx<'_>) -> Result<Result
     };
     for part in &waiting {
         operate::cancel(tx, part, close.now_ms).await?;
+        let told = delivery_updated(part.now(DeliveryStatus::Cancelled)).with("change", "cancelled");
+        tx.record(told.with_some("part", (part.parts > 1).then_some(part.part)));
     }
     lanes::recount(tx, &first.lane, -i64::try_from(waiting.len()).unwrap_or_default(), close.now_ms).await?;
-    tx.record(delivery_updated(first.now(DeliveryStatus::Cancelled)).with("change", "cancelled"));
     tx.wake_deliveries();
     Ok(Ok(()))
 }

@@ -4,6 +4,8 @@ use kheish_host_tests::{
     connectors::{outbox, outbox_target},
     host::{Host, OUTBOX},
     receiver::{Gate, Receiver, Reply},
+    scrape::Scrape,
+    sse::Stream,
     wait::eventually,
 };
 use serde_json::json;
@@ -69,4 +71,19 @@ async fn what_is_sent_again_is_given_up_at_an_age() {
     let why = delivery["terminal_error"]["detail"].as_str().unwrap_or_default();
     assert!(why.contains("not known") && why.contains("too late"), "{why}");
     gate.open();
+}
+
+#[tokio::test]
+async fn what_the_daemons_end_broke_off_is_told_and_counted() {
+    let mut host = host("pass").await;
+    let run = say(&host, "s", &[outbox_target("main", &json!({ "answer": "loop" }))], &["one"]).await;
+    host.logs("sends \"one\"").await;
+    host.kill();
+    host.restart().await;
+    host.deliveries_when(&run, 1, "unknown").await;
+    assert_eq!(Scrape::of(&host).await.value("delivery_unknown_total"), 1.0);
+    let mut told = Stream::open(host.client(), "/v1/events/stream?cursor=0").await;
+    let last = told.until(|frame| frame.text("status") == "unknown").await.pop().unwrap();
+    assert_eq!((last.name.as_str(), last.text("run_id")), ("delivery_updated", &*run));
+    assert_eq!((&last.data["error"]["code"], &last.data["attempts"]), (&json!("interrupted"), &json!(1)));
 }
