@@ -261,7 +261,8 @@ impl Dispatcher {
                 // An attempt that does not count is never the last.
                 let attempt = if counts { delivery.attempt } else { 0 };
                 if let Some(why) = retry.end(attempt, next_ms - delivery.created_ms) {
-                    return Settlement::of(DeliveryStatus::Dead, Some((code, format!("{detail} ({why})"))));
+                    let dead = Settlement::of(DeliveryStatus::Dead, Some((code, format!("{detail} ({why})"))));
+                    return Settlement { peace_ms: after_ms.map(|_| next_ms), ..dead };
                 }
                 Settlement {
                     uncounted: i64::from(!counts),

@@ -141,7 +141,7 @@ async fn move_lane(settle: &Settle, tx: &mut Tx<'_>) -> Result<(), StoreError> {
         _ => {}
     }
     // The next delivery is the probe when the one that ended has opened the breaker.
-    let ready_ms = open.unwrap_or(*now_ms);
+    let ready_ms = open.max(settlement.peace_ms).unwrap_or(*now_ms);
     heads::release(tx, Line::Lanes, &lane, ready_ms).await?;
     Ok(())
 }

@@ -182,12 +182,15 @@ pub struct Settlement {
     pub error: Option<(String, String)>,
     /// What the platform said of it.
     pub receipt: Option<Receipt>,
+    /// Until when the target asked to be left in peace, where this part does not wait for that: whatever is next in the lane
+    /// does.
+    pub peace_ms: Option<i64>,
 }
 
 impl Settlement {
     /// An end like this, for this reason, and nothing beside it.
     pub fn of(status: DeliveryStatus, error: Option<(String, String)>) -> Self {
-        Self { status, uncounted: 0, sought: false, next_ms: None, error, receipt: None }
+        Self { status, uncounted: 0, sought: false, next_ms: None, error, receipt: None, peace_ms: None }
     }
 
     /// It is not known whether it arrived, and that is looked up then.

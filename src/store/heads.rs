@@ -122,12 +122,22 @@ pub async fn grow(
     Ok(tails)
 }
 
-/// Idle heads that got items, locked by the statement that gave them.
+/// Idle heads that got items, locked by the statement that gave them. A lane that became idle while its target was to be left
+/// in peace is ready when that is over.
 async fn make_ready(tx: &mut Tx<'_>, line: Line, idle: &[String], now_ms: i64) -> Result<(), StoreError> {
+    let earliest = match line {
+        Line::Sessions => "0",
+        Line::Lanes => "ready_at",
+    };
     for chunk in idle.chunks(64) {
         let marks = vec!["?"; chunk.len()].join(",");
-        let update = format!("UPDATE {} SET state = 1, ready_at = ? WHERE state = 0 AND id IN ({marks})", line.table());
-        tx.execute(Query::new(update).bind(now_ms).bind_all(chunk.iter().map(String::as_str))).await?;
+        let update = format!(
+            "UPDATE {} SET state = 1, ready_at = CASE WHEN {earliest} > ? THEN ready_at ELSE ? END \
+             WHERE state = 0 AND id IN ({marks})",
+            line.table()
+        );
+        let query = Query::new(update).bind(now_ms).bind(now_ms);
+        tx.execute(query.bind_all(chunk.iter().map(String::as_str))).await?;
     }
     Ok(())
 }

@@ -51,7 +51,7 @@ use choice::claims_take_their_own_executors_sessions;
 use downloads::{files_of_many_runs_are_fetched_side_by_side, what_a_former_daemon_fetched_is_due_again};
 use events::{an_event_is_told_of_step_by_step, only_commands_that_succeed_are_told_of};
 use operate::{
-    operators_change_deliveries, what_dies_with_its_daemon_again_and_again_is_given_up,
+    an_idle_lane_is_left_in_peace_as_long_as_a_busy_one, operators_change_deliveries, what_dies_with_its_daemon_again_and_again_is_given_up,
     what_is_looked_up_goes_first_and_is_fenced,
 };
 use pauses::{a_pause_holds_its_lanes_and_no_others, a_probe_that_died_makes_room_and_nothing_else_does};
@@ -92,6 +92,7 @@ on_both!(
     only_commands_that_succeed_are_told_of,
     an_event_is_told_of_step_by_step,
     operators_change_deliveries,
+    an_idle_lane_is_left_in_peace_as_long_as_a_busy_one,
     a_failure_says_whether_another_attempt_may_help,
     an_attempt_is_over_with_its_lease,
     what_is_looked_up_goes_first_and_is_fenced,

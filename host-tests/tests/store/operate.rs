@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use kheish::{
     clock::Clock,
     delivery::{
-        DeliverySettings, HttpDelivery,
+        BreakerSettings, DeliverySettings, HttpDelivery,
         operate::{
             Refusal,
             close::{Close, End},
@@ -122,6 +122,35 @@ pub(super) async fn operators_change_deliveries(stores: Vec<Store>) {
     assert_eq!(store.write(reset).await.unwrap(), Found::default());
 }
 
+pub(super) async fn an_idle_lane_is_left_in_peace_as_long_as_a_busy_one(stores: Vec<Store>) {
+    let (store, clock) = (&stores[0], &Clock::system());
+    accept(store, event(clock, "s", "k", "x")).await.unwrap();
+    let now = clock.now_ms() + 1_000;
+    let die = async |id, peace_ms: Option<i64>, failed, now_ms| {
+        let delivery = take_at(store, now_ms).await.remove(0);
+        assert_eq!(delivery.id, id);
+        let error = Some(("status".to_owned(), "It answered 503.".to_owned()));
+        let settlement = Settlement { peace_ms, ..Settlement::of(DeliveryStatus::Dead, error) };
+        let (policy, effects) = (UnknownPolicy::Pass, Vec::new());
+        let settle = Settle { delivery, settlement, policy, looked: None, failed, lock: None, effects, now_ms };
+        store.write(settle).await.unwrap();
+    };
+    // The last one in the lane opens the breaker.
+    let breaker = BreakerSettings { failures: 1, cooldown_ms: 5_000 };
+    die(say(store, clock, "s").await.unwrap(), None, Some(breaker.clone()), now).await;
+    let second = say(store, clock, "s").await.unwrap();
+    assert!(take_at(store, now + 4_999).await.is_empty(), "the breaker is open");
+    die(second, Some(now + 60_000), None, now + 5_000).await;
+    let third = say(store, clock, "s").await.unwrap();
+    assert!(take_at(store, now + 59_999).await.is_empty(), "the target asked to wait");
+    die(third, None, Some(breaker), now + 60_000).await;
+    // Somebody says that the target is well.
+    let reset = Reset { lane: None, plugin: None, connector: None, dry_run: false, now_ms: now + 60_001 };
+    assert_eq!(store.write(reset).await.unwrap().lanes.len(), 1);
+    let last = say(store, clock, "s").await.unwrap();
+    assert_eq!(take_at(store, now + 60_001).await.remove(0).id, last);
+}
+
 pub(super) async fn what_dies_with_its_daemon_again_and_again_is_given_up(stores: Vec<Store>) {
     let (store, clock) = (&stores[0], &Clock::system());
     accept(store, event(clock, "s", "k", "x")).await.unwrap();
@@ -191,8 +220,7 @@ impl Acts<'_> {
     /// The end of a look-up that found the part.
     async fn found(&mut self, delivery: &Delivery) -> bool {
         let receipt = Some(Receipt { platform_id: Some("p".to_owned()), detail: None });
-        let status = DeliveryStatus::Delivered;
-        let settlement = Settlement { status, uncounted: 0, sought: false, next_ms: None, error: None, receipt };
+        let settlement = Settlement { receipt, ..Settlement::of(DeliveryStatus::Delivered, None) };
         let (delivery, now_ms) = (delivery.clone(), self.tick());
         let looked = Some(("found".to_owned(), "it is there".to_owned()));
         let policy = UnknownPolicy::Hold;

@@ -68,14 +68,10 @@ async fn take(store: &Store, limit: i64, now_ms: i64) -> Vec<Delivery> {
 }
 
 async fn settle(store: &Store, delivery: Delivery, error: Option<&str>, lock: Option<Lock>, now_ms: i64) -> Settled {
-    let settlement = Settlement {
-        status: if error.is_some() { DeliveryStatus::Pending } else { DeliveryStatus::Delivered },
-        uncounted: i64::from(error.is_some()),
-        sought: false,
-        next_ms: error.map(|_| now_ms),
-        error: error.map(|code| (code.to_owned(), "They say so.".to_owned())),
-        receipt: None,
-    };
+    let status = if error.is_some() { DeliveryStatus::Pending } else { DeliveryStatus::Delivered };
+    let said = error.map(|code| (code.to_owned(), "They say so.".to_owned()));
+    let (uncounted, next_ms) = (i64::from(error.is_some()), error.map(|_| now_ms));
+    let settlement = Settlement { uncounted, next_ms, ..Settlement::of(status, said) };
     let (policy, effects) = (UnknownPolicy::Pass, Vec::new());
     store
         .write(Settle { delivery, settlement, policy, looked: None, failed: None, lock, effects, now_ms })

@@ -150,6 +150,21 @@ async fn a_target_where_nobody_listens_becomes_a_dead_letter() {
 }
 
 #[tokio::test]
+async fn a_wait_that_is_too_long_for_one_delivery_holds_for_the_next() {
+    let receiver = Receiver::scripted(|_| Reply::With(503, "retry-after", "3600".to_owned())).await;
+    let settings = super::QUICK.replace("max_attempts = 3\n[delivery.conn", "give_up_after_ms = 60000\n[delivery.conn");
+    let host = builder().settings(&settings).start().await;
+    deliver(&host, &receiver, "dead_lettered").await;
+    let next = say(&host, "t", &[receiver.target_json("/in")], &["next"]).await;
+    // Another lane is served, so this one has been looked at.
+    let quick = Receiver::start().await;
+    let run = say(&host, "u", &[quick.target_json("/in")], &["quick"]).await;
+    host.deliveries_when(&run, 1, "delivered").await;
+    assert_eq!(host.run(&next).await["deliveries"][0]["attempts"], 0);
+    assert_eq!(receiver.count(), 1, "the target asked for an hour");
+}
+
+#[tokio::test]
 async fn a_delivery_that_waits_says_why_and_until_when() {
     let receiver = Receiver::scripted(|_| Reply::With(503, "retry-after", "3600".to_owned())).await;
     let host = builder().start().await;
