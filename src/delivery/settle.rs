@@ -91,7 +91,7 @@ pub(super) async fn settle_one(settle: &Settle, tx: &mut Tx<'_>) -> Result<Settl
         tx.record(told(delivery, &Settlement { next_ms: None, ..settlement.clone() }));
     }
     let said = settle.looked.as_ref().map(|(code, _)| code.clone());
-    tx.record(told(delivery, row).with_some("look_up", said));
+    tx.record(told(delivery, &Settlement { next_ms: due(settle), ..row.clone() }).with_some("look_up", said));
     move_lane(settle, tx).await?;
     if delivery.look_up.is_some() {
         // What waits behind it may have a time of its own.
@@ -164,6 +164,16 @@ async fn write_effects(settle: &Settle, tx: &mut Tx<'_>) -> Result<(), StoreErro
         }
     }
     Ok(())
+}
+
+/// When the part is due at the earliest: not before the probe of the pause that it has found.
+fn due(settle: &Settle) -> Option<i64> {
+    let probe_ms = match settle.lock {
+        Some(Lock::Locked(probe_ms) | Lock::Unsaid(probe_ms)) => Some(probe_ms),
+        Some(Lock::Open) | None => None,
+    };
+    let next_ms = settle.settlement.next_ms;
+    next_ms.and_then(|_| next_ms.max(probe_ms))
 }
 
 fn told(delivery: &Delivery, settlement: &Settlement) -> Happening {

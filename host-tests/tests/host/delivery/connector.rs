@@ -110,7 +110,7 @@ async fn a_wait_that_the_platform_asks_for_is_kept_capped_and_not_counted() {
         delivery["last_error"].is_object().then_some(delivery)
     })
     .await;
-    assert_eq!((&delivery["status"], &delivery["attempts"]), (&json!("pending"), &json!(0)), "{delivery}");
+    assert_eq!((&delivery["status"], &delivery["attempts"]), (&json!("retrying"), &json!(0)), "{delivery}");
     let now = host.get("/v1/status").await.expect(200).json["snapshot_at_ms"].as_i64().unwrap_or_default();
     let wait = delivery["next_attempt_at_ms"].as_i64().unwrap_or_default() - now;
     assert!((3_500_000..=3_600_000).contains(&wait), "{wait}");

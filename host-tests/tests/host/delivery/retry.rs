@@ -174,8 +174,16 @@ async fn a_delivery_that_waits_says_why_and_until_when() {
         (delivery["last_error"].is_object()).then_some(delivery)
     })
     .await;
-    assert_eq!((&delivery["status"], &delivery["last_error"]["code"]), (&json!("pending"), &json!("status")));
+    assert_eq!((&delivery["status"], &delivery["last_error"]["code"]), (&json!("retrying"), &json!("status")));
+    for (status, count) in [("retrying", 1), ("pending", 0)] {
+        let listed = host.get(&format!("/v1/deliveries?status={status}")).await.expect(200);
+        assert_eq!(listed.items().len(), count, "{status}");
+    }
     let now = host.get("/v1/status").await.expect(200).json["snapshot_at_ms"].as_i64().unwrap_or_default();
     let wait = delivery["next_attempt_at_ms"].as_i64().unwrap_or_default() - now;
     assert!((3_500_000..=3_600_000).contains(&wait), "{wait}");
+    // What stands behind it in the lane waits as long.
+    let behind = say(&host, "t", &[receiver.target_json("/in")], &["behind"]).await;
+    let behind = host.deliveries_when(&behind, 1, "pending").await.remove(0);
+    assert_eq!(behind["next_attempt_at_ms"], delivery["next_attempt_at_ms"]);
 }
