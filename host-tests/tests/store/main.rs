@@ -20,6 +20,7 @@ use kheish::{
     },
     outputs::{
         address::Desk,
+        append::{Append, Appended},
         finish::{End, Finish, Finished},
     },
     queue::{
@@ -28,9 +29,11 @@ use kheish::{
     },
     sessions::placement::Placement,
     store::{
-        Store, StoreSettings,
+        Store, StoreError, StoreSettings,
         deliveries::read::{self, DeliveryFilter},
         runs::{self, Fence},
+        sql::Query,
+        writer::{Command, Tx},
     },
 };
 
@@ -111,6 +114,20 @@ const WRITERS: usize = 6;
 const SESSIONS: usize = 12;
 /// Events of each of them.
 const EVENTS: usize = 25;
+
+/// A statement by itself.
+struct Statement(Query);
+
+impl Command for Statement {
+    type Reply = ();
+
+    async fn apply(batch: &[Self], tx: &mut Tx<'_>) -> Result<Vec<()>, StoreError> {
+        for statement in batch {
+            tx.execute(statement.0.clone()).await?;
+        }
+        Ok(vec![(); batch.len()])
+    }
+}
 
 async fn sqlite(folder: &std::path::Path) -> Store {
     Store::open_sqlite(folder, &StoreSettings::default(), Metrics::new().unwrap()).await.unwrap()
@@ -235,6 +252,23 @@ async fn a_late_write_is_refused_by_the_fence(stores: Vec<Store>) {
     assert_eq!(stores[0].write(Finish { fence: late, end, desk: desk(&clock) }).await.unwrap(), Finished::Lost);
     assert_eq!(runs::get(&stores[0], claimed.run.id).await.unwrap().unwrap().status, RunStatus::Running);
     assert!(matches!(finish(&stores[0], &clock, &claimed).await, Finished::Done(_)));
+}
+
+/// By an output that cannot be read, which SQLite alone can hold.
+#[tokio::test]
+async fn what_goes_out_whole_is_not_read_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, clock) = (sqlite(folder.path()).await, Clock::system());
+    accept(&store, event(&clock, "s", "k", "x")).await.unwrap();
+    let claimed = claim(&store, &clock, 1).await.remove(0);
+    let fence = Fence { run: claimed.run.id, epoch: claimed.run.epoch };
+    let append = Append { fence, outputs: vec!["said".to_owned().into()], now_ms: clock.now_ms() };
+    assert_eq!(store.write(append).await.unwrap(), Appended::Total(1));
+    let spoil = Query::new("UPDATE outputs SET content = x'ff'");
+    store.write(Statement(spoil)).await.unwrap();
+    assert!(matches!(finish(&store, &clock, &claimed).await, Finished::Done(_)));
+    let filter = DeliveryFilter { run: Some(claimed.run.id), ..DeliveryFilter::default() };
+    assert_eq!(read::ids(&store, &filter, 10).await.unwrap().len(), 4);
 }
 
 async fn outputs_become_one_delivery_for_each_target(stores: Vec<Store>) {

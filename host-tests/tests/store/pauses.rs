@@ -19,35 +19,15 @@ use kheish::{
         target::ReplyTarget,
     },
     outputs::direct::Say,
-    store::{
-        Store, StoreError,
-        deliveries::Settlement,
-        pauses,
-        sql::Query,
-        writer::{Command, Tx},
-    },
+    store::{Store, deliveries::Settlement, pauses, sql::Query},
 };
 
-use super::{accept, desk, event};
+use super::{Statement, accept, desk, event};
 
 /// Lanes of the paused connector that stand before all others.
 const LANES: i64 = 20_000;
 /// Between claims, in milliseconds: longer than their leases.
 const STEP: i64 = 1_000_000;
-
-/// A statement by itself.
-struct Run(Query);
-
-impl Command for Run {
-    type Reply = ();
-
-    async fn apply(batch: &[Self], tx: &mut Tx<'_>) -> Result<Vec<()>, StoreError> {
-        for run in batch {
-            tx.execute(run.0.clone()).await?;
-        }
-        Ok(vec![(); batch.len()])
-    }
-}
 
 fn lane(connector: &str, lane: &str) -> ReplyTarget {
     let address = serde_json::json!({ "connector": connector, "lane": lane }).to_string();
@@ -116,14 +96,14 @@ pub(super) async fn a_pause_holds_its_lanes_and_no_others(stores: Vec<Store>) {
     let flood = "INSERT INTO lanes (id, state, ready_at, epoch, queued, last_seq, created_ms, updated_ms, owner) \
                  WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < ?) \
                  SELECT 'outbox:' || n, 1, n, 0, 1, 1, 0, 0, 'outbox/main' FROM numbers";
-    store.write(Run(Query::new(flood).bind(LANES))).await.unwrap();
+    store.write(Statement(Query::new(flood).bind(LANES))).await.unwrap();
     for name in ["a", "b"] {
         say(store, clock, lane("other", name)).await;
     }
     assert_eq!(connectors(&take(store, 1, now + 2).await), [("other", None)]);
     assert_eq!(connectors(&take(store, 10, now + 2).await), [("other", None)]);
     let gone = "DELETE FROM lanes WHERE id LIKE 'outbox:%' AND last_seq = 1 AND created_ms = 0";
-    store.write(Run(Query::new(gone))).await.unwrap();
+    store.write(Statement(Query::new(gone))).await.unwrap();
     probes_come_one_by_one(&stores, probe).await;
 }
 
