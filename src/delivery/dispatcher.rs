@@ -18,7 +18,7 @@ use super::{
     policies::Policies,
     sent::{Sent, dead},
     settle::{Settle, Settled},
-    share::{Holding, Holdings, Shares},
+    share::{Calls, Holding, Holdings, Shares},
     take::{self, Reclaim, Reclaimed, Take},
     targets,
 };
@@ -50,6 +50,8 @@ pub struct Ways {
     pub destinations: Arc<dyn Destinations>,
     /// To files, for targets that fetch them.
     pub links: Arc<Links>,
+    /// How much plugins take at once.
+    pub calls: Calls,
 }
 
 /// Sends deliveries until it is told to stop.
@@ -133,7 +135,7 @@ impl Dispatcher {
                 limit: i64::try_from(free.len()).unwrap_or(i64::MAX),
                 lease_ms: self.settings.lease_ms,
                 now_ms: self.clock.now_ms(),
-                shares: Shares::new(self.settings.workers, self.settings.owner_percent, self.held.now()),
+                shares: self.shares(),
                 after: walk.after.take(),
             };
             let taken = self.store.write(take).await?;
@@ -151,6 +153,11 @@ impl Dispatcher {
                 return Ok(again);
             }
         }
+    }
+
+    fn shares(&self) -> Shares {
+        let DeliverySettings { workers, owner_percent, .. } = *self.settings;
+        Shares::new(workers, owner_percent, self.held.now()).calling(self.ways.calls)
     }
 
     fn begin(self: &Arc<Self>, delivery: Delivery, holding: Holding, (places, place): (&Places, Place)) {
