@@ -227,7 +227,7 @@ impl Dispatcher {
     fn count(&self, delivery: &Delivery, sent: &Sent) {
         let metrics = self.store.metrics();
         if let Sent::Retry { after_ms: Some(asked_ms), .. } = sent {
-            metrics.count_wait(&delivery.target.plugin, *asked_ms);
+            metrics.count_wait(&delivery.target.plugin, self.asked_ms(*asked_ms));
         }
         if !matches!(sent, Sent::Delivered { .. }) {
             trace::went_wrong();
@@ -264,7 +264,7 @@ impl Dispatcher {
             },
             Sent::Retry { code, detail, after_ms, counts } => {
                 // What the target asks for is never shortened, and never hurries the schedule (contract section 6.2).
-                let next_ms = now_ms + self.wait_ms(after_ms, own);
+                let next_ms = now_ms.saturating_add(self.wait_ms(after_ms, own));
                 // An attempt that does not count is never the last.
                 let attempt = if counts { delivery.attempt } else { 0 };
                 if let Some(why) = retry.end(attempt, next_ms - delivery.created_ms) {
@@ -282,7 +282,11 @@ impl Dispatcher {
 
     /// A wait of the schedule's, or the longer one that was asked for, as far as it may be asked for.
     fn wait_ms(&self, asked_ms: Option<i64>, own_ms: i64) -> i64 {
-        asked_ms.map_or(own_ms, |asked| asked.min(self.settings.max_retry_after_ms).max(own_ms))
+        asked_ms.map_or(own_ms, |asked| self.asked_ms(asked).max(own_ms))
+    }
+
+    fn asked_ms(&self, asked_ms: i64) -> i64 {
+        asked_ms.min(self.settings.max_retry_after_ms)
     }
 }
 

@@ -23,7 +23,7 @@ impl Dispatcher {
         let metrics = self.store.metrics();
         metrics.delivery_attempts.add(AttemptClass::LookUp);
         if let Looked::Later { after_ms: Some(asked_ms), .. } = &looked {
-            metrics.count_wait(&delivery.target.plugin, *asked_ms);
+            metrics.count_wait(&delivery.target.plugin, self.asked_ms(*asked_ms));
         }
         let (code, detail) = looked.said();
         let looked_up = Some((code, mask(&detail).into_owned()));
@@ -52,7 +52,7 @@ impl Dispatcher {
             }
             Looked::Later { code, detail, after_ms, counts } => {
                 let own = backoff::delay_ms(&retry, look_up.count, rand::random());
-                let next_ms = now_ms + self.wait_ms(after_ms, own);
+                let next_ms = now_ms.saturating_add(self.wait_ms(after_ms, own));
                 if counts && look_up.count >= retry.max_attempts {
                     return undecided((code, format!("{detail} (look-up {}, the last)", look_up.count)));
                 }

@@ -3,6 +3,7 @@
 use kheish_host_tests::{
     connectors::{outbox, outbox_target},
     host::Host,
+    receiver::{Receiver, Reply},
     sender::Sender,
     wait::eventually,
 };
@@ -114,6 +115,21 @@ async fn a_wait_that_the_platform_asks_for_is_kept_capped_and_not_counted() {
     let now = host.get("/v1/status").await.expect(200).json["snapshot_at_ms"].as_i64().unwrap_or_default();
     let wait = delivery["next_attempt_at_ms"].as_i64().unwrap_or_default() - now;
     assert!((3_500_000..=3_600_000).contains(&wait), "{wait}");
+}
+
+#[tokio::test]
+async fn how_long_a_wait_can_be_asked_for_is_a_setting() {
+    let settings = QUICK.replace("[delivery]\n", "[delivery]\nmax_retry_after_ms = 7200000\n");
+    let receiver = Receiver::scripted(|_| Reply::With(429, "retry-after", "90000".to_owned())).await;
+    let host = with_outbox().settings(&settings).start().await;
+    let guest = outbox_target("main", &json!({ "answer": "retryable", "retry_after_ms": 90_000_000_u64 }));
+    let run = say(&host, "s", &[guest, receiver.target_json("/in")], &["hello"]).await;
+    let deliveries = host.deliveries_when(&run, 2, "retrying").await;
+    let now = host.get("/v1/status").await.expect(200).json["snapshot_at_ms"].as_i64().unwrap_or_default();
+    for delivery in deliveries {
+        let wait = delivery["next_attempt_at_ms"].as_i64().unwrap_or_default() - now;
+        assert!((7_100_000..=7_200_000).contains(&wait), "{delivery}");
+    }
 }
 
 #[tokio::test]
