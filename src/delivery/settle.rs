@@ -69,6 +69,7 @@ impl Command for Settle {
 
 pub(super) async fn settle_one(settle: &Settle, tx: &mut Tx<'_>) -> Result<Settled, StoreError> {
     let (delivery, settlement) = (&settle.delivery, &settle.settlement);
+    heads::lock_of(tx, Line::Lanes, delivery.id).await?;
     let waits = Settlement { status: DeliveryStatus::Pending, ..settlement.clone() };
     let again = settlement.next_ms.is_some() && !settlement.sought;
     let row = if again { &waits } else { settlement };

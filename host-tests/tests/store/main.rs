@@ -43,6 +43,7 @@ mod choice;
 mod downloads;
 mod events;
 mod operate;
+mod order;
 mod pauses;
 mod server;
 mod turns;
@@ -54,8 +55,8 @@ use choice::claims_take_their_own_executors_sessions;
 use downloads::{files_of_many_runs_are_fetched_side_by_side, what_a_former_daemon_fetched_is_due_again};
 use events::{an_event_is_told_of_step_by_step, only_commands_that_succeed_are_told_of};
 use operate::{
-    an_idle_lane_is_left_in_peace_as_long_as_a_busy_one, operators_change_deliveries, what_dies_with_its_daemon_again_and_again_is_given_up,
-    what_is_looked_up_goes_first_and_is_fenced,
+    an_idle_lane_is_left_in_peace_as_long_as_a_busy_one, operators_change_deliveries,
+    what_dies_with_its_daemon_again_and_again_is_given_up, what_is_looked_up_goes_first_and_is_fenced,
 };
 use pauses::{a_pause_holds_its_lanes_and_no_others, a_probe_that_died_makes_room_and_nothing_else_does};
 use server::Server;

@@ -10,6 +10,7 @@ use crate::{
     store::{
         StoreError,
         deliveries::operate::{self, Part, Sought},
+        heads::{self, Line},
         lanes,
         writer::{Command, Tx},
     },
@@ -50,6 +51,7 @@ impl Command for Close {
 }
 
 async fn close_one(close: &Close, tx: &mut Tx<'_>) -> Result<Result<(), Refusal>, StoreError> {
+    heads::lock_of(tx, Line::Lanes, close.id).await?;
     let parts = operate::parts(tx, close.id).await?;
     let Some(first) = parts.first() else { return Ok(Err(Refusal::Missing)) };
     let state = operate::state(&parts);
