@@ -19,6 +19,7 @@ use crate::{
     delivery::{
         destinations::Destinations,
         dispatcher::{Dispatcher, Ways},
+        share::Calls,
     },
     egress::Egress,
     executor::{
@@ -117,7 +118,10 @@ impl App {
         let stop = phase.token();
         tasks.spawn(async move { report("fetching files", downloads.run(stop).await) });
         let links = Arc::clone(assets.links());
-        let ways = Ways { egress: Arc::clone(&egress), destinations: Arc::clone(&destinations), links };
+        let guests = &settings.guests;
+        let calls =
+            Calls { all: guests.concurrent_deliveries.max(1), per_connector: guests.deliveries_per_connector.max(1) };
+        let ways = Ways { egress: Arc::clone(&egress), destinations: Arc::clone(&destinations), links, calls };
         spawn_stages(&mut tasks, &settings, (ways, posts), (&store, &clock, &phase));
         let files = Arc::clone(&assets);
         let swept = assets::sweep::run(files, store.clone(), clock.clone(), phase.token());

@@ -108,6 +108,29 @@ impl Settings {
     pub fn plugin_folder(&self) -> PathBuf {
         self.plugins.clone().unwrap_or_else(|| self.state_root.join("plugins"))
     }
+
+    /// Says which settings do not fit each other. Nobody renews the lease of a lane: whatever is sent or looked up in it has to
+    /// end before. Leases of files are made to fit, and those of runs are renewed.
+    pub fn check(&self) -> Result<(), Vec<String>> {
+        let lease_ms = u64::try_from(self.delivery.lease_ms).unwrap_or(0);
+        let mut wrong = Vec::new();
+        let (wait_ms, call_ms) = (self.guests.queue_timeout_ms, self.guests.delivery_deadline_ms);
+        if wait_ms.saturating_add(call_ms) >= lease_ms {
+            wrong.push(format!(
+                "delivery.lease_ms is {lease_ms}: what goes through a connector may wait for guests.queue_timeout_ms \
+                 ({wait_ms}) and then take guests.delivery_deadline_ms ({call_ms}), and would be said to be unknown while it \
+                 is under way; give a longer lease, or less time"
+            ));
+        }
+        let request_ms = self.egress.timeout_ms;
+        if request_ms >= lease_ms {
+            wrong.push(format!(
+                "delivery.lease_ms is {lease_ms}: what goes to a URL may take egress.timeout_ms ({request_ms}), and would be \
+                 said to be unknown while it is under way; give a longer lease, or less time"
+            ));
+        }
+        if wrong.is_empty() { Ok(()) } else { Err(wrong) }
+    }
 }
 
 #[cfg(test)]
@@ -135,6 +158,20 @@ mod tests {
             _ if written.starts_with('`') => format!("\"{}\"", written.trim_matches('`')),
             _ => number,
         }
+    }
+
+    #[test]
+    fn a_lease_is_longer_than_what_is_done_under_it() {
+        let wrong = |lease_ms: i64, call_ms: u64, request_ms: u64| {
+            let mut settings = Settings::default();
+            settings.delivery.lease_ms = lease_ms;
+            (settings.guests.queue_timeout_ms, settings.guests.delivery_deadline_ms) = (100, call_ms);
+            settings.egress.timeout_ms = request_ms;
+            settings.check().err().unwrap_or_default().len()
+        };
+        assert!(Settings::default().check().is_ok());
+        assert_eq!((wrong(1_000, 899, 999), wrong(1_000, 900, 999), wrong(1_000, 899, 1_000)), (0, 1, 1));
+        assert_eq!((wrong(1_000, u64::MAX, u64::MAX), wrong(-1, 0, 0)), (2, 2));
     }
 
     #[test]

@@ -45,6 +45,7 @@ impl Ground {
         let rules = or_note(auth::Rules::load(&settings.auth, settings.listen, &clock), &mut wrong);
         let definitions = or_note(connectors_file(settings), &mut wrong);
         let source = or_note(MasterKeySource::from_env().map_err(|error| vec![error.to_string()]), &mut wrong);
+        or_note(settings.check(), &mut wrong);
         or_note(settings.retention.check(), &mut wrong);
         let executors = or_note(executor::settings::roster(&settings.executor, &settings.executors), &mut wrong);
         let (Some(rules), Some(definitions), Some(source), Some(executors)) = (rules, definitions, source, executors)

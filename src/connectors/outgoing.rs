@@ -76,8 +76,15 @@ pub struct Failure {
     pub code: String,
     /// For people; at most 500 characters.
     pub reason: String,
-    /// When the platform said to come back, in milliseconds from now; an hour at most.
+    /// When the platform said to come back, in milliseconds from now. Who waits says how much of it counts.
     pub retry_after_ms: Option<i64>,
+}
+
+impl Failure {
+    /// The wait that the platform asked for, in milliseconds, for whom no setting caps it: an hour at most.
+    pub fn asked_ms(&self) -> Option<i64> {
+        self.retry_after_ms.map(|wait| wait.clamp(0, 3_600_000))
+    }
 }
 
 /// What follows from a failure.

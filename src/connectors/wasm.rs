@@ -51,7 +51,8 @@ pub struct EngineSettings {
     pub queue_timeout_ms: u64,
     /// How long an ingress call may take, and one that checks a reply route, in milliseconds.
     pub ingress_deadline_ms: u64,
-    /// How long a delivery may take, in milliseconds; shorter than the lease of a lane.
+    /// How long a delivery, or a look-up, may take, in milliseconds. With the wait for its turn it is shorter than the lease of a
+    /// lane.
     pub delivery_deadline_ms: u64,
     /// How long a poll may take, in milliseconds.
     pub poll_deadline_ms: u64,

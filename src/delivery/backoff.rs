@@ -26,6 +26,17 @@ impl Default for BackoffSettings {
     }
 }
 
+impl BackoffSettings {
+    /// Why nothing follows on this attempt (from 1), when the next one would begin at this age, in milliseconds: it was the
+    /// last, or the next one would be too late. None when one follows.
+    pub fn end(&self, attempt: i64, next_age_ms: i64) -> Option<String> {
+        if attempt >= self.max_attempts {
+            return Some(format!("attempt {attempt}, the last"));
+        }
+        (next_age_ms > self.give_up_after_ms).then(|| "given up: the next attempt would be too late".to_owned())
+    }
+}
+
 /// The wait after `attempt` (from 1), in milliseconds: at most what the schedule says, as `chance` decides, and at least a
 /// twentieth of it. That floor is kept so that a wait is never none: a target that has just failed is not asked again at once.
 ///
@@ -52,6 +63,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn attempts_end_by_number_or_age() {
+        let settings = BackoffSettings { max_attempts: 3, give_up_after_ms: 100, ..BackoffSettings::default() };
+        assert_eq!(settings.end(2, 100), None);
+        assert_eq!(settings.end(3, 0).as_deref(), Some("attempt 3, the last"));
+        assert_eq!(settings.end(4, 101).as_deref(), Some("attempt 4, the last"));
+        assert!(settings.end(1, 101).is_some_and(|why| why.contains("too late")));
+    }
 
     proptest! {
         #[test]

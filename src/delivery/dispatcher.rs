@@ -19,8 +19,8 @@ use super::{
     policies::Policies,
     sent::{Sent, dead},
     settle::{Settle, Settled},
-    share::{Holding, Holdings, Shares},
-    take::{self, Reclaim, Take},
+    share::{Calls, Holding, Holdings, Shares},
+    take::{self, Reclaim, Reclaimed, Take},
     targets,
 };
 use crate::{
@@ -30,7 +30,7 @@ use crate::{
     egress::Egress,
     metrics::label::AttemptClass,
     model::{
-        delivery::{Delivery, DeliveryStatus, Receipt, UnknownPolicy},
+        delivery::{Delivery, DeliveryStatus, Receipt},
         ids::ConnectorId,
     },
     places::{Place, Places},
@@ -51,6 +51,8 @@ pub struct Ways {
     pub destinations: Arc<dyn Destinations>,
     /// To files, for targets that fetch them.
     pub links: Arc<Links>,
+    /// How much plugins take at once.
+    pub calls: Calls,
 }
 
 /// Sends deliveries until it is told to stop.
@@ -58,7 +60,7 @@ pub struct Dispatcher {
     store: Store,
     ways: Ways,
     clock: Clock,
-    settings: DeliverySettings,
+    settings: Arc<DeliverySettings>,
     owner: String,
     held: Holdings,
     pacer: Arc<Pacer>,
@@ -78,7 +80,7 @@ impl Dispatcher {
     pub fn new(store: Store, ways: Ways, clock: Clock, settings: DeliverySettings, instance: &str) -> Arc<Self> {
         let pacer = Pacer::new(Arc::clone(&ways.destinations), settings.pace_percent, settings.pace_places);
         let (owner, held) = (format!("{FAMILY}{instance}"), Holdings::default());
-        Arc::new(Self { store, ways, clock, settings, owner, held, pacer })
+        Arc::new(Self { store, ways, clock, settings: Arc::new(settings), owner, held, pacer })
     }
 
     /// Runs until `stop`; then lets what is under way end. What a former process was sending is taken up first.
@@ -122,14 +124,12 @@ impl Dispatcher {
         loop {
             let policies = self.policies();
             let reclaim = Reclaim { now_ms: self.clock.now_ms(), former: former.clone(), policies };
-            let reclaimed = self.store.write(reclaim).await?;
-            if reclaimed > 0 {
-                tracing::warn!(
-                    lanes = reclaimed,
-                    "{reclaimed} lanes were held by nobody; what they were sending is unknown"
-                );
+            let Reclaimed { lanes, unknown } = self.store.write(reclaim).await?;
+            self.store.metrics().delivery_unknown.inc_by(u64::try_from(unknown).unwrap_or(u64::MAX));
+            if lanes > 0 {
+                tracing::warn!(lanes, "{lanes} lanes were held by nobody; what they were sending is unknown");
             }
-            if reclaimed < take::RECLAIM_LIMIT {
+            if lanes < take::RECLAIM_LIMIT {
                 return Ok(());
             }
         }
@@ -145,7 +145,7 @@ impl Dispatcher {
                 limit: i64::try_from(free.len()).unwrap_or(i64::MAX),
                 lease_ms: self.settings.lease_ms,
                 now_ms: self.clock.now_ms(),
-                shares: Shares::new(self.settings.workers, self.settings.owner_percent, self.held.now()),
+                shares: self.shares(),
                 after: walk.after.take(),
                 pacer: Arc::clone(&self.pacer),
             };
@@ -168,6 +168,11 @@ impl Dispatcher {
                 return Ok(again);
             }
         }
+    }
+
+    fn shares(&self) -> Shares {
+        let DeliverySettings { workers, owner_percent, .. } = *self.settings;
+        Shares::new(workers, owner_percent, self.held.now()).calling(self.ways.calls)
     }
 
     fn begin(self: &Arc<Self>, delivery: Delivery, holding: Holding, (places, place): (&Places, Place)) {
@@ -233,30 +238,25 @@ impl Dispatcher {
                 tracing::debug!(delivery = %id, attempt, ?status, "delivery {id} settled");
                 log(connector, change);
             }
+            // Who took it over has counted it as unknown, and whoever takes it over does.
             Ok(Settled::Lost) => {
                 self.store.metrics().fenced_writes.inc();
-                self.store.metrics().delivery_unknown.inc();
                 tracing::warn!(delivery = %id, "delivery {id} was taken over before it was settled");
             }
             Err(error) => {
-                self.store.metrics().delivery_unknown.inc();
-                tracing::error!(delivery = %id, %error, "delivery {id} could not be settled; it is tried again after its lease")
+                tracing::error!(delivery = %id, %error, "delivery {id} could not be settled; it is taken over after its lease")
             }
         }
     }
 
     fn policies(&self) -> Policies {
-        Policies {
-            destinations: Arc::clone(&self.ways.destinations),
-            http: self.settings.http.unknown,
-            look_up_after_ms: self.settings.look_up_after_ms,
-        }
+        Policies { destinations: Arc::clone(&self.ways.destinations), settings: Arc::clone(&self.settings) }
     }
 
     fn count(&self, delivery: &Delivery, sent: &Sent) {
         let metrics = self.store.metrics();
         if let Sent::Retry { after_ms: Some(asked_ms), .. } = sent {
-            metrics.count_wait(&delivery.target.plugin, *asked_ms);
+            metrics.count_wait(&delivery.target.plugin, self.asked_ms(*asked_ms));
         }
         if !matches!(sent, Sent::Delivered { .. }) {
             trace::went_wrong();
@@ -281,54 +281,41 @@ impl Dispatcher {
         match sent {
             Sent::Delivered { platform_id, detail } => {
                 let receipt = Some(Receipt { platform_id, detail });
-                Settlement { receipt, ..ended(DeliveryStatus::Delivered, None) }
+                Settlement { receipt, ..Settlement::of(DeliveryStatus::Delivered, None) }
             }
-            Sent::Unknown { code, detail } => match self.policies().look_up_after_ms(delivery) {
-                Some(wait_ms) => Settlement {
-                    sought: true,
-                    next_ms: Some(now_ms + wait_ms),
-                    ..ended(DeliveryStatus::Unknown, Some((code, detail)))
-                },
-                None => self.undecided(delivery, (code, detail)),
-            },
-            Sent::Dead { code, detail } => ended(DeliveryStatus::Dead, Some((code, detail))),
+            Sent::Unknown { code, detail } => self.policies().unknown(delivery, (code, detail), (now_ms, own)),
+            Sent::Dead { code, detail } => Settlement::of(DeliveryStatus::Dead, Some((code, detail))),
             // It is due at once, behind what has waited longer: the pause says when. However long that takes, it is not given up.
             Sent::LockedOut { code, detail, .. } => Settlement {
                 uncounted: 1,
                 next_ms: Some(now_ms),
-                ..ended(DeliveryStatus::Pending, Some((code, detail)))
+                ..Settlement::of(DeliveryStatus::Pending, Some((code, detail)))
             },
-            Sent::Retry { code, detail, counts, .. } if counts && delivery.attempt >= retry.max_attempts => {
-                ended(DeliveryStatus::Dead, Some((code, format!("{detail} (attempt {}, the last)", delivery.attempt))))
-            }
             Sent::Retry { code, detail, after_ms, counts } => {
                 // What the target asks for is never shortened, and never hurries the schedule (contract section 6.2).
-                let next_ms = now_ms + self.wait_ms(after_ms, own);
-                if next_ms - delivery.created_ms > retry.give_up_after_ms {
-                    let detail = format!("{detail} (given up: the next attempt would be too late)");
-                    return ended(DeliveryStatus::Dead, Some((code, detail)));
+                let next_ms = now_ms.saturating_add(self.wait_ms(after_ms, own));
+                // An attempt that does not count is never the last.
+                let attempt = if counts { delivery.attempt } else { 0 };
+                if let Some(why) = retry.end(attempt, next_ms - delivery.created_ms) {
+                    let dead = Settlement::of(DeliveryStatus::Dead, Some((code, format!("{detail} ({why})"))));
+                    return Settlement { peace_ms: after_ms.map(|_| next_ms), ..dead };
                 }
                 Settlement {
                     uncounted: i64::from(!counts),
                     next_ms: Some(next_ms),
-                    ..ended(DeliveryStatus::Pending, Some((code, detail)))
+                    ..Settlement::of(DeliveryStatus::Pending, Some((code, detail)))
                 }
             }
         }
     }
 
-    /// What follows by the policy when nobody knows, and nobody can be asked.
-    fn undecided(&self, delivery: &Delivery, error: (String, String)) -> Settlement {
-        let retry = self.settings.retry(&delivery.target);
-        let resend = self.policies().of(delivery) == UnknownPolicy::Resend && delivery.attempt < retry.max_attempts;
-        let own = backoff::delay_ms(&retry, delivery.attempt, rand::random());
-        let next_ms = resend.then_some(self.clock.now_ms() + own);
-        Settlement { next_ms, ..ended(DeliveryStatus::Unknown, Some(error)) }
-    }
-
     /// A wait of the schedule's, or the longer one that was asked for, as far as it may be asked for.
     fn wait_ms(&self, asked_ms: Option<i64>, own_ms: i64) -> i64 {
-        asked_ms.map_or(own_ms, |asked| asked.min(self.settings.max_retry_after_ms).max(own_ms))
+        asked_ms.map_or(own_ms, |asked| self.asked_ms(asked).max(own_ms))
+    }
+
+    fn asked_ms(&self, asked_ms: i64) -> i64 {
+        asked_ms.min(self.settings.max_retry_after_ms)
     }
 }
 
@@ -339,10 +326,6 @@ struct End {
     failed: Option<BreakerSettings>,
     lock: Option<Lock>,
     effects: Vec<Effect>,
-}
-
-fn ended(status: DeliveryStatus, error: Option<(String, String)>) -> Settlement {
-    Settlement { status, uncounted: 0, sought: false, next_ms: None, error, receipt: None }
 }
 
 /// Says in the log that a pause of the connector began or ended.

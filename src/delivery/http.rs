@@ -49,9 +49,6 @@ const FORBIDDEN: [&str; 18] = [
 /// The same for whatever begins like this.
 const FORBIDDEN_FAMILIES: [&str; 3] = ["proxy-", "webhook-", "x-forwarded-"];
 
-/// The longest wait that a target can ask for, in milliseconds.
-const MAX_RETRY_AFTER_MS: i64 = 3_600_000;
-
 /// A parsed address.
 #[derive(Clone, Debug)]
 pub struct HttpTarget {
@@ -242,19 +239,20 @@ fn judge(answer: Result<Answer, EgressError>, now_ms: i64) -> Sent {
     Sent::Retry { code: code.to_owned(), detail, after_ms, counts: after_ms.is_none() }
 }
 
-/// `Retry-After` in seconds or as a date (RFC 9110, section 10.2.3), capped.
+/// `Retry-After` in seconds or as a date (RFC 9110, section 10.2.3). The settings say how much of it counts.
 fn retry_after_ms(headers: &HeaderMap, now_ms: i64) -> Option<i64> {
     let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
     // Some platforms give fractions. However large a number is, it is a number.
     if let Some(seconds) = text.parse::<f64>().ok().filter(|seconds| seconds.is_finite()) {
-        return Some((seconds * 1_000.0).ceil().clamp(0.0, MAX_RETRY_AFTER_MS as f64) as i64);
+        // What is too large is cut to what the type holds.
+        return Some((seconds * 1_000.0).ceil().max(0.0) as i64);
     }
     let until = httpdate::parse_http_date(text).ok()?;
     let own = SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(now_ms).unwrap_or(0));
     // A date counts from the answer's own where it has one, so that no clock but the target's matters.
     let now = headers.get(header::DATE).and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok());
     let wait = until.duration_since(now.unwrap_or(own)).unwrap_or_default();
-    Some(i64::try_from(wait.as_millis()).unwrap_or(MAX_RETRY_AFTER_MS).min(MAX_RETRY_AFTER_MS))
+    Some(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX))
 }
 
 #[cfg(test)]
@@ -329,11 +327,11 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_is_seconds_or_a_date_and_capped() {
+    fn retry_after_is_seconds_or_a_date() {
         assert_eq!(retry_after_ms(&headers(&[("retry-after", "7")]), 0), Some(7_000));
-        assert_eq!(retry_after_ms(&headers(&[("retry-after", "999999")]), 0), Some(MAX_RETRY_AFTER_MS));
+        assert_eq!(retry_after_ms(&headers(&[("retry-after", "999999")]), 0), Some(999_999_000));
         let huge = [("retry-after", "99999999999999999999999")];
-        assert_eq!(retry_after_ms(&headers(&huge), 0), Some(MAX_RETRY_AFTER_MS));
+        assert_eq!(retry_after_ms(&headers(&huge), 0), Some(i64::MAX));
         assert_eq!(retry_after_ms(&headers(&[("retry-after", "0.3")]), 0), Some(300));
         assert_eq!(retry_after_ms(&headers(&[("retry-after", "-1")]), 0), Some(0));
         assert_eq!(retry_after_ms(&headers(&[("retry-after", "inf")]), 0), None);

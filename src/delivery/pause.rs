@@ -80,7 +80,7 @@ pub fn judge(
     match (word, delivery.probe) {
         (Word::LockedOut(after_ms), probe) => {
             let own = settings.wait_ms(probe.map_or(0, |failed| failed + 1), chance);
-            Some(Lock::Locked(now_ms + own.max(after_ms.unwrap_or(0).min(cap_ms))))
+            Some(Lock::Locked(now_ms.saturating_add(own.max(after_ms.unwrap_or(0).min(cap_ms)))))
         }
         (_, None) => None,
         (Word::Open, _) => Some(Lock::Open),

@@ -76,6 +76,7 @@ impl Command for Settle {
 
 pub(super) async fn settle_one(settle: &Settle, tx: &mut Tx<'_>) -> Result<Settled, StoreError> {
     let (delivery, settlement) = (&settle.delivery, &settle.settlement);
+    heads::lock_of(tx, Line::Lanes, delivery.id).await?;
     let waits = Settlement { status: DeliveryStatus::Pending, ..settlement.clone() };
     let again = settlement.next_ms.is_some() && !settlement.sought;
     let row = if again { &waits } else { settlement };
@@ -98,7 +99,7 @@ pub(super) async fn settle_one(settle: &Settle, tx: &mut Tx<'_>) -> Result<Settl
         tx.record(told(delivery, &Settlement { next_ms: None, ..settlement.clone() }));
     }
     let said = settle.looked.as_ref().map(|(code, _)| code.clone());
-    tx.record(told(delivery, row).with_some("look_up", said));
+    tx.record(told(delivery, &Settlement { next_ms: due(settle), ..row.clone() }).with_some("look_up", said));
     let paced = move_lane(settle, tx).await?;
     if delivery.look_up.is_some() {
         // What waits behind it may have a time of its own.
@@ -140,13 +141,16 @@ async fn move_lane(settle: &Settle, tx: &mut Tx<'_>) -> Result<bool, StoreError>
         }
         DeliveryStatus::Dead if delivery.part + 1 < delivery.parts => {
             let cancelled = deliveries::cancel_rest(tx, delivery, *now_ms).await?;
-            heads::forget(tx, &lane, cancelled).await?;
+            heads::forget(tx, &lane, i64::try_from(cancelled.len()).unwrap_or(i64::MAX)).await?;
+            for (part, attempts) in cancelled {
+                tx.record(delivery_updated(delivery.now(DeliveryStatus::Cancelled, attempts)).with("part", part));
+            }
         }
         DeliveryStatus::Unknown if settle.policy == UnknownPolicy::Hold => heads::hold(tx, &lane, delivery.id).await?,
         _ => {}
     }
     // The next delivery is the probe when the one that ended has opened the breaker.
-    let ready_ms = open.unwrap_or(*now_ms);
+    let ready_ms = open.max(settlement.peace_ms).unwrap_or(*now_ms);
     match settle.paced_ms.filter(|paced_ms| *paced_ms > ready_ms) {
         Some(paced_ms) => lanes::release(tx, &lane, paced_ms, *now_ms).await,
         None => heads::release(tx, Line::Lanes, &lane, ready_ms).await.map(|_| false),
@@ -171,6 +175,16 @@ async fn write_effects(settle: &Settle, tx: &mut Tx<'_>) -> Result<(), StoreErro
         }
     }
     Ok(())
+}
+
+/// When the part is due at the earliest: not before the probe of the pause that it has found.
+fn due(settle: &Settle) -> Option<i64> {
+    let probe_ms = match settle.lock {
+        Some(Lock::Locked(probe_ms) | Lock::Unsaid(probe_ms)) => Some(probe_ms),
+        Some(Lock::Open) | None => None,
+    };
+    let next_ms = settle.settlement.next_ms;
+    next_ms.and_then(|_| next_ms.max(probe_ms))
 }
 
 fn told(delivery: &Delivery, settlement: &Settlement) -> Happening {

@@ -3,13 +3,26 @@
 //! An owner is whom lanes lead to: a connector, or for URLs the origin (scheme, host and port). It may hold a part of the
 //! workers that others do not hold, and always one; what others leave is less where there are many, and enough for the next.
 //! Whoever holds fewest comes first, and among equals who has waited longest.
+//!
+//! Plugins take so many calls at once, in all and of one connector. These are shared by the same rule, so that no worker is
+//! taken only to wait for a place.
 
 use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use super::targets;
 use crate::store::turns::Ready;
+
+/// How many deliveries plugins take at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Calls {
+    /// Of all connectors together.
+    pub all: usize,
+    /// Of one connector.
+    pub per_connector: usize,
+}
 
 /// Who holds workers, and how many one may.
 #[derive(Clone, Debug)]
@@ -18,6 +31,9 @@ pub struct Shares {
     percent: usize,
     held: HashMap<String, usize>,
     all: usize,
+    /// Held by connectors.
+    calling: usize,
+    calls: Option<Calls>,
     closed: HashSet<String>,
 }
 
@@ -25,7 +41,14 @@ impl Shares {
     /// Of so many workers each owner may hold `percent` of what others leave; these are held already.
     pub fn new(workers: usize, percent: usize, held: HashMap<String, usize>) -> Self {
         let all = held.values().sum();
-        Self { workers: workers.max(1), percent, held, all, closed: HashSet::new() }
+        let calling = held.iter().filter(|(owner, _)| targets::is_connector(owner)).map(|(_, held)| held).sum();
+        Self { workers: workers.max(1), percent, held, all, calling, calls: None, closed: HashSet::new() }
+    }
+
+    /// Connectors hold no more than plugins take.
+    #[must_use]
+    pub fn calling(self, calls: Calls) -> Self {
+        Self { calls: Some(calls), ..self }
     }
 
     /// Nothing more is for this owner.
@@ -40,7 +63,23 @@ impl Shares {
         }
         let held = self.held(owner);
         let left = self.workers.saturating_sub(self.all - held);
-        (left * self.percent / 100).max(1).saturating_sub(held)
+        let most = self.part(left).max(1).min(self.callable(owner, held));
+        most.saturating_sub(held)
+    }
+
+    /// How many calls an owner may have under way that holds so many.
+    fn callable(&self, owner: &str, held: usize) -> usize {
+        match self.calls {
+            Some(calls) if targets::is_connector(owner) => {
+                let left = calls.all.saturating_sub(self.calling - held);
+                self.part(left).max(1).min(left).min(calls.per_connector)
+            }
+            _ => usize::MAX,
+        }
+    }
+
+    fn part(&self, left: usize) -> usize {
+        left * self.percent / 100
     }
 
     /// How many more the owner may hold that holds most; all workers where nobody holds one.
@@ -67,6 +106,7 @@ impl Shares {
             if picked.len() < limit && self.room(&lane.owner) > 0 {
                 *self.held.entry(lane.owner.clone()).or_default() += 1;
                 self.all += 1;
+                self.calling += usize::from(targets::is_connector(&lane.owner));
                 picked.push(lane);
             }
         }
@@ -147,6 +187,19 @@ mod tests {
         let picked = shares.pick(lanes(&[0, 0, 1, 1, 2]), 4);
         let order: Vec<&str> = picked.iter().map(|lane| lane.id.as_str()).collect();
         assert_eq!(order, ["2", "4", "0", "3"]);
+    }
+
+    #[test]
+    fn connectors_hold_no_more_than_plugins_take() {
+        let named = |owner: &str, count: usize| vec![Ready { id: String::new(), owner: owner.to_owned() }; count];
+        let mut shares = Shares::new(128, 50, HashMap::new()).calling(Calls { all: 20, per_connector: 8 });
+        // Ten of twenty would be a share; then half of the twelve that are left, and so on until none is.
+        for (owner, expected) in [("chat/a", 8), ("chat/b", 6), ("mail/a", 3), ("mail/b", 1), ("mail/c", 1)] {
+            assert_eq!(shares.pick(named(owner, 100), 100).len(), expected, "{owner}");
+        }
+        assert_eq!(shares.pick(named("mail/d", 1), 100).len(), 1);
+        assert_eq!(shares.pick(named("mail/e", 1), 100).len(), 0, "all calls are taken");
+        assert_eq!(shares.pick(named("https://example.com", 100), 100).len(), 54, "half of what is left");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     model::{
-        delivery::{Delivery, DeliveryStatus, UnknownPolicy},
+        delivery::{Delivery, DeliveryStatus},
         happening::delivery_updated,
     },
     store::{
@@ -182,6 +182,15 @@ async fn probe(shares: &mut Shares, most: usize, lease: Lease<'_>, tx: &mut Tx<'
     Ok(choice)
 }
 
+/// What was given back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reclaimed {
+    /// Lanes, at most [`RECLAIM_LIMIT`].
+    pub lanes: usize,
+    /// Those in which a part was being sent, so that nobody knows whether it arrived.
+    pub unknown: usize,
+}
+
 /// Gives back lanes that a dead process held. What it was sending is unknown, and goes the way of what is unknown.
 #[derive(Clone)]
 pub struct Reclaim {
@@ -194,17 +203,21 @@ pub struct Reclaim {
 }
 
 impl Command for Reclaim {
-    type Reply = usize;
+    type Reply = Reclaimed;
 
-    async fn apply(batch: &[Self], tx: &mut Tx<'_>) -> Result<Vec<usize>, StoreError> {
+    async fn apply(batch: &[Self], tx: &mut Tx<'_>) -> Result<Vec<Reclaimed>, StoreError> {
         let mut replies = Vec::with_capacity(batch.len());
         for reclaim in batch {
             let former = reclaim.former.as_ref().map(|(family, me)| Former { family, me });
             let lanes = heads::abandoned(tx, Line::Lanes, reclaim.now_ms, RECLAIM_LIMIT as i64, former).await?;
+            let mut reclaimed = Reclaimed { lanes: lanes.len(), unknown: 0 };
             for lane in &lanes {
                 pauses::release_probe(tx, &lane.id, reclaim.now_ms).await?;
                 let interrupted = match deliveries::sending(tx, lane).await? {
-                    Some(delivery) => Some(sending(reclaim, delivery)),
+                    Some(delivery) => {
+                        reclaimed.unknown += 1;
+                        Some(sending(reclaim, delivery))
+                    }
                     None => deliveries::looking(tx, lane).await?.map(|delivery| looking(reclaim, delivery)),
                 };
                 match interrupted {
@@ -215,7 +228,7 @@ impl Command for Reclaim {
                 }
                 tx.wake_deliveries();
             }
-            replies.push(lanes.len());
+            replies.push(reclaimed);
         }
         Ok(replies)
     }
@@ -223,18 +236,10 @@ impl Command for Reclaim {
 
 /// It was being sent.
 fn sending(reclaim: &Reclaim, delivery: Delivery) -> Settle {
-    let (now_ms, policies) = (reclaim.now_ms, &reclaim.policies);
-    let policy = policies.of(&delivery);
-    let look_up = policies.look_up_after_ms(&delivery);
-    let detail = "the daemon ended while this was being sent".to_owned();
-    let settlement = Settlement {
-        status: DeliveryStatus::Unknown,
-        uncounted: 0,
-        sought: look_up.is_some(),
-        next_ms: look_up.map(|wait| now_ms + wait).or_else(|| (policy == UnknownPolicy::Resend).then_some(now_ms)),
-        error: Some(("interrupted".to_owned(), detail)),
-        receipt: None,
-    };
+    let now_ms = reclaim.now_ms;
+    let policy = reclaim.policies.of(&delivery);
+    let error = ("interrupted".to_owned(), "the daemon ended while this was being sent".to_owned());
+    let settlement = reclaim.policies.unknown(&delivery, error, (now_ms, 0));
     let (looked, failed, lock, effects) = (None, None, None, Vec::new());
     Settle { delivery, settlement, policy, looked, failed, lock, effects, paced_ms: None, now_ms }
 }
@@ -243,14 +248,7 @@ fn sending(reclaim: &Reclaim, delivery: Delivery) -> Settle {
 fn looking(reclaim: &Reclaim, delivery: Delivery) -> Settle {
     let now_ms = reclaim.now_ms;
     let error = ("interrupted".to_owned(), "the daemon ended while this was being looked up".to_owned());
-    let settlement = Settlement {
-        status: DeliveryStatus::Unknown,
-        uncounted: 0,
-        sought: true,
-        next_ms: Some(now_ms),
-        error: Some(error.clone()),
-        receipt: None,
-    };
+    let settlement = Settlement::sought(now_ms, error.clone());
     let policy = reclaim.policies.of(&delivery);
     let (failed, lock, effects) = (None, None, Vec::new());
     Settle { delivery, settlement, policy, looked: Some(error), failed, lock, effects, paced_ms: None, now_ms }

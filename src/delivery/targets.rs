@@ -84,6 +84,11 @@ pub fn owner(target: &ReplyTarget) -> String {
     refers_to(target).map_or_else(origin, |id| id.to_string())
 }
 
+/// Whether such an owner is a connector.
+pub fn is_connector(owner: &str) -> bool {
+    owner.contains('/') && !owner.contains("://")
+}
+
 /// The target that a connector's own route makes. The error says what is wrong with the route.
 pub fn of_route(id: &ConnectorId, route: &str) -> Result<ReplyTarget, String> {
     let mut members: BTreeMap<String, Value> =
@@ -226,6 +231,7 @@ mod tests {
             ("chat", r#"{"room":1,"connector":"main"}"#, "chat/main"),
         ] {
             assert_eq!(owner(&target(plugin, address)), expected, "{address}");
+            assert_eq!(is_connector(expected), plugin == "chat", "{address}");
         }
     }
 

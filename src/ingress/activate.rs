@@ -106,7 +106,7 @@ async fn write(ingress: &Ingress, route: &Route, effects: Vec<Effect>) {
 
 fn refused(route: &Route, settings: &ActivationSettings, failure: &Failure) -> Duration {
     let wait = failed(route, settings, &failure.code, &failure.reason);
-    let asked = Duration::from_millis(failure.retry_after_ms.unwrap_or(0).unsigned_abs());
+    let asked = Duration::from_millis(failure.asked_ms().unwrap_or(0).unsigned_abs());
     match failure.kind {
         FailureKind::Retryable | FailureKind::Unknown => wait.max(asked),
         FailureKind::Unauthorized | FailureKind::Terminal => Duration::from_millis(settings.interval_ms).max(asked),

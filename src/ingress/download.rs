@@ -188,13 +188,15 @@ impl Downloads {
 
     /// Decides what follows. Reading twice does no harm, so what is unknown is tried again like what failed.
     fn judge(&self, download: &Download, ended: Result<String, Failure>) -> Fetched {
-        let Failure { kind, code, reason, retry_after_ms } = match ended {
+        let failure = match ended {
             Ok(asset) => return Fetched::Asset(asset),
             Err(failure) => failure,
         };
+        let asked_ms = failure.asked_ms();
+        let Failure { kind, code, reason, .. } = failure;
         let (retry, now_ms) = (&self.settings.retry, self.clock.now_ms());
         let own = backoff::delay_ms(retry, download.attempt, rand::random());
-        let (wait, counts) = match (kind, retry_after_ms) {
+        let (wait, counts) = match (kind, asked_ms) {
             (FailureKind::Terminal, _) => (None, true),
             (FailureKind::Unauthorized, asked) => (Some(asked.unwrap_or(0).max(self.settings.locked_out_ms)), false),
             (FailureKind::Retryable | FailureKind::Unknown, Some(asked)) => (Some(asked.max(own)), false),

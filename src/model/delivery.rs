@@ -62,13 +62,14 @@ pub enum DeliveryState {
 }
 
 impl DeliveryState {
-    /// The first of these that is true of any part. `parts` are statuses with their attempts.
-    pub fn of(parts: impl Iterator<Item = (DeliveryStatus, i64)>) -> Self {
-        let states = parts.map(|(status, attempts)| match status {
+    /// The first of these that is true of any part. `parts` are statuses, each with whether the part was tried, be it for
+    /// nothing that counts.
+    pub fn of(parts: impl Iterator<Item = (DeliveryStatus, bool)>) -> Self {
+        let states = parts.map(|(status, tried)| match status {
             DeliveryStatus::Dead => Self::DeadLettered,
             DeliveryStatus::Unknown => Self::Unknown,
             DeliveryStatus::Sending => Self::Sending,
-            DeliveryStatus::Pending if attempts > 0 => Self::Retrying,
+            DeliveryStatus::Pending if tried => Self::Retrying,
             DeliveryStatus::Pending => Self::Pending,
             DeliveryStatus::Cancelled => Self::Cancelled,
             DeliveryStatus::Delivered => Self::Delivered,

@@ -50,7 +50,7 @@ pub(super) async fn address(finish: &Finish, run: &Run, outputs: i64, tx: &mut T
     }
     let Desk { clock, destinations } = &finish.desk;
     let now_ms = clock.now_ms();
-    let goals = goals(finish, run, &**destinations, tx).await?;
+    let goals = goals((finish, run, outputs), &**destinations, tx).await?;
     let mut next = extend(&goals, now_ms, tx).await?;
     let mut rows = Vec::new();
     for ordinal in 0..outputs {
@@ -74,14 +74,19 @@ pub(super) async fn address(finish: &Finish, run: &Run, outputs: i64, tx: &mut T
 }
 
 async fn goals<'r>(
-    finish: &Finish,
-    run: &'r Run,
+    (finish, run, outputs): (&Finish, &'r Run, i64),
     destinations: &dyn Destinations,
     tx: &mut Tx<'_>,
 ) -> Result<Vec<Goal<'r>>, StoreError> {
-    let said = outputs::said(tx, finish.fence).await?;
-    let goals = run.request.reply_targets.iter().map(|target| {
-        let shape = Shape::of(target, destinations);
+    let shapes: Vec<(&ReplyTarget, Shape)> =
+        run.request.reply_targets.iter().map(|target| (target, Shape::of(target, destinations))).collect();
+    let said = if shapes.iter().all(|(_, shape)| *shape == Shape::Whole) {
+        // What goes out whole is cut without a look at it.
+        (0..outputs).map(|_| Default::default()).collect()
+    } else {
+        outputs::said(tx, finish.fence).await?
+    };
+    let goals = shapes.into_iter().map(|(target, shape)| {
         let parts = said.iter().map(|(text, artifacts)| shape.cut(text, artifacts)).collect();
         Goal { target, lane: target.lane(), owner: targets::owner(target), parts }
     });

@@ -88,6 +88,8 @@ impl Command for Finish {
 }
 
 async fn finish_one(finish: &Finish, tx: &mut Tx<'_>) -> Result<Finished, StoreError> {
+    // The session is locked before its run, as by a sweep that finds the lease over.
+    heads::lock_of(tx, Line::Sessions, finish.fence.run).await?;
     let Some(run) = runs::find(tx, finish.fence.run).await?.filter(|run| run.epoch == finish.fence.epoch) else {
         return Ok(Finished::Lost);
     };

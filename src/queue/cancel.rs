@@ -7,7 +7,9 @@ use crate::{
         run::RunStatus,
     },
     store::{
-        StoreError, downloads, heads, runs,
+        StoreError, downloads,
+        heads::{self, Line},
+        runs,
         writer::{Command, Tx},
     },
 };
@@ -63,7 +65,7 @@ async fn cancel_one(cancel: Cancel, tx: &mut Tx<'_>) -> Result<Cancelled, StoreE
         }
         RunStatus::Queued => {
             // The session is locked before its run, as by a claim.
-            heads::lock(tx, run.session.as_str(), cancel.now_ms).await?;
+            heads::lock_of(tx, Line::Sessions, run.id).await?;
             if !runs::withdraw(tx, run.id, cancel.now_ms).await? {
                 return Ok(Cancelled::Moved);
             }

@@ -192,6 +192,21 @@ pub struct Settlement {
     pub error: Option<(String, String)>,
     /// What the platform said of it.
     pub receipt: Option<Receipt>,
+    /// Until when the target asked to be left in peace, where this part does not wait for that: whatever is next in the lane
+    /// does.
+    pub peace_ms: Option<i64>,
+}
+
+impl Settlement {
+    /// An end like this, for this reason, and nothing beside it.
+    pub fn of(status: DeliveryStatus, error: Option<(String, String)>) -> Self {
+        Self { status, uncounted: 0, sought: false, next_ms: None, error, receipt: None, peace_ms: None }
+    }
+
+    /// It is not known whether it arrived, and that is looked up then.
+    pub fn sought(next_ms: i64, error: (String, String)) -> Self {
+        Self { sought: true, next_ms: Some(next_ms), ..Self::of(DeliveryStatus::Unknown, Some(error)) }
+    }
 }
 
 /// Settles a part that is being sent or looked up. False when the lease was lost, or an operator has decided meanwhile.
@@ -232,13 +247,17 @@ pub async fn settle(
     Ok(tx.execute(query).await? == 1)
 }
 
-/// Withdraws the parts behind one that is given up. How many there were.
-pub async fn cancel_rest(tx: &mut Tx<'_>, delivery: &Delivery, now_ms: i64) -> Result<i64, StoreError> {
+/// Withdraws the parts behind one that is given up. Which they were, with their attempts, in order.
+pub async fn cancel_rest(tx: &mut Tx<'_>, delivery: &Delivery, now_ms: i64) -> Result<Vec<(i64, i64)>, StoreError> {
     let query = Query::new(
-        "UPDATE deliveries SET status = 5, next_ms = NULL, ended_ms = ? WHERE id = ? AND part > ? AND status = 0",
+        "UPDATE deliveries SET status = 5, next_ms = NULL, ended_ms = ? WHERE id = ? AND part > ? AND status = 0 \
+         RETURNING part, attempt",
     );
-    let cancelled = tx.execute(query.bind(now_ms).bind(delivery.id).bind(delivery.part)).await?;
-    Ok(i64::try_from(cancelled).unwrap_or(i64::MAX))
+    let rows = tx.fetch(query.bind(now_ms).bind(delivery.id).bind(delivery.part)).await?;
+    let mut cancelled: Vec<(i64, i64)> =
+        rows.into_iter().map(|mut row| Ok((row.take()?, row.take()?))).collect::<Result<_, StoreError>>()?;
+    cancelled.sort_unstable();
+    Ok(cancelled)
 }
 
 /// The part that a dead process was sending in this lane.

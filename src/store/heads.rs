@@ -4,10 +4,17 @@
 //! claim is to lock a head and then, in a second statement of the same transaction, to take its oldest item. One
 //! statement for both would decide from a snapshot that is older than the lock and, on PostgreSQL, hand out finished
 //! items again. For the same reason "idle or ready" is read from the locked row's own counter, never from a subquery.
+//!
+//! Whoever changes items and their head locks the head first, with [`lock_of`] where nothing else does: two that begin at
+//! different ends wait for each other.
 
 use std::collections::HashMap;
 
-use super::{Store, StoreError, sql::Query, writer::Tx};
+use super::{
+    Store, StoreError,
+    sql::{Query, Value},
+    writer::Tx,
+};
 use crate::model::ids::DeliveryId;
 
 /// Which line.
@@ -24,6 +31,14 @@ impl Line {
         match self {
             Self::Sessions => "sessions",
             Self::Lanes => "lanes",
+        }
+    }
+
+    /// The table of its items, and the column there that names the head.
+    fn items(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Sessions => ("runs", "session_id"),
+            Self::Lanes => ("deliveries", "lane_id"),
         }
     }
 
@@ -122,12 +137,22 @@ pub async fn grow(
     Ok(tails)
 }
 
-/// Idle heads that got items, locked by the statement that gave them.
+/// Idle heads that got items, locked by the statement that gave them. A lane that became idle while its target was to be left
+/// in peace is ready when that is over.
 async fn make_ready(tx: &mut Tx<'_>, line: Line, idle: &[String], now_ms: i64) -> Result<(), StoreError> {
+    let earliest = match line {
+        Line::Sessions => "0",
+        Line::Lanes => "ready_at",
+    };
     for chunk in idle.chunks(64) {
         let marks = vec!["?"; chunk.len()].join(",");
-        let update = format!("UPDATE {} SET state = 1, ready_at = ? WHERE state = 0 AND id IN ({marks})", line.table());
-        tx.execute(Query::new(update).bind(now_ms).bind_all(chunk.iter().map(String::as_str))).await?;
+        let update = format!(
+            "UPDATE {} SET state = 1, ready_at = CASE WHEN {earliest} > ? THEN ready_at ELSE ? END \
+             WHERE state = 0 AND id IN ({marks})",
+            line.table()
+        );
+        let query = Query::new(update).bind(now_ms).bind(now_ms);
+        tx.execute(query.bind_all(chunk.iter().map(String::as_str))).await?;
     }
     Ok(())
 }
@@ -207,11 +232,16 @@ pub async fn withdraw(tx: &mut Tx<'_>, session: &str, now_ms: i64) -> Result<(),
     Ok(())
 }
 
-/// Locks a session for the rest of the transaction.
-pub async fn lock(tx: &mut Tx<'_>, session: &str, now_ms: i64) -> Result<(), StoreError> {
-    let query = Query::new("UPDATE sessions SET updated_ms = ? WHERE id = ?");
-    tx.execute(query.bind(now_ms).bind(session)).await?;
-    Ok(())
+/// Locks the head in front of this run or this delivery for the rest of the transaction. What was read before may be old by
+/// then. Where there is one writer nothing is to be locked.
+pub async fn lock_of(tx: &mut Tx<'_>, line: Line, item: impl Into<Value>) -> Result<(), StoreError> {
+    let lock = tx.dialect().for_update_in_turn();
+    if lock.is_empty() {
+        return Ok(());
+    }
+    let (table, (items, head)) = (line.table(), line.items());
+    let query = format!("SELECT id FROM {table} WHERE id = (SELECT {head} FROM {items} WHERE id = ? LIMIT 1) {lock}");
+    tx.fetch(Query::new(query).bind(item)).await.map(drop)
 }
 
 /// Puts a leased head's item back to the front: the head is ready again at `ready_ms`, at a new fence. False when the

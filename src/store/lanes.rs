@@ -61,7 +61,7 @@ pub async fn open(tx: &mut Tx<'_>) -> Result<Vec<(String, String)>, StoreError> 
 /// Closes a lane's breaker: what waits in it is due now.
 pub async fn close(tx: &mut Tx<'_>, lane: &str, now_ms: i64) -> Result<(), StoreError> {
     let query = Query::new(
-        "UPDATE lanes SET open_until = NULL, failures = 0, ready_at = CASE WHEN state = 1 THEN ? ELSE ready_at END \
+        "UPDATE lanes SET open_until = NULL, failures = 0, ready_at = CASE WHEN state = 2 THEN ready_at ELSE ? END \
          WHERE id = ?",
     );
     tx.execute(query.bind(now_ms).bind(lane)).await?;

@@ -20,6 +20,7 @@ use kheish::{
     },
     outputs::{
         address::Desk,
+        append::{Append, Appended},
         finish::{End, Finish, Finished},
     },
     queue::{
@@ -28,9 +29,11 @@ use kheish::{
     },
     sessions::placement::Placement,
     store::{
-        Store, StoreSettings,
+        Store, StoreError, StoreSettings,
         deliveries::read::{self, DeliveryFilter},
         runs::{self, Fence},
+        sql::Query,
+        writer::{Command, Tx},
     },
 };
 
@@ -40,6 +43,7 @@ mod choice;
 mod downloads;
 mod events;
 mod operate;
+mod order;
 mod paces;
 mod pauses;
 mod server;
@@ -51,7 +55,10 @@ use cancel::a_run_that_waits_or_runs_is_cancelled_once;
 use choice::claims_take_their_own_executors_sessions;
 use downloads::{files_of_many_runs_are_fetched_side_by_side, what_a_former_daemon_fetched_is_due_again};
 use events::{an_event_is_told_of_step_by_step, only_commands_that_succeed_are_told_of};
-use operate::{operators_change_deliveries, what_is_looked_up_goes_first_and_is_fenced};
+use operate::{
+    an_idle_lane_is_left_in_peace_as_long_as_a_busy_one, operators_change_deliveries,
+    what_dies_with_its_daemon_again_and_again_is_given_up, what_is_looked_up_goes_first_and_is_fenced,
+};
 use paces::a_lane_that_waits_for_a_rate_says_until_when;
 use pauses::{a_pause_holds_its_lanes_and_no_others, a_probe_that_died_makes_room_and_nothing_else_does};
 use server::Server;
@@ -92,9 +99,11 @@ on_both!(
     an_event_is_told_of_step_by_step,
     operators_change_deliveries,
     a_lane_that_waits_for_a_rate_says_until_when,
+    an_idle_lane_is_left_in_peace_as_long_as_a_busy_one,
     a_failure_says_whether_another_attempt_may_help,
     an_attempt_is_over_with_its_lease,
     what_is_looked_up_goes_first_and_is_fenced,
+    what_dies_with_its_daemon_again_and_again_is_given_up,
     a_pause_holds_its_lanes_and_no_others,
     a_probe_that_died_makes_room_and_nothing_else_does,
     owners_keep_to_their_share,
@@ -109,6 +118,20 @@ const WRITERS: usize = 6;
 const SESSIONS: usize = 12;
 /// Events of each of them.
 const EVENTS: usize = 25;
+
+/// A statement by itself.
+struct Statement(Query);
+
+impl Command for Statement {
+    type Reply = ();
+
+    async fn apply(batch: &[Self], tx: &mut Tx<'_>) -> Result<Vec<()>, StoreError> {
+        for statement in batch {
+            tx.execute(statement.0.clone()).await?;
+        }
+        Ok(vec![(); batch.len()])
+    }
+}
 
 async fn sqlite(folder: &std::path::Path) -> Store {
     Store::open_sqlite(folder, &StoreSettings::default(), Metrics::new().unwrap()).await.unwrap()
@@ -238,6 +261,23 @@ async fn a_late_write_is_refused_by_the_fence(stores: Vec<Store>) {
     assert_eq!(stores[0].write(Finish { fence: late, end, desk: desk(&clock) }).await.unwrap(), Finished::Lost);
     assert_eq!(runs::get(&stores[0], claimed.run.id).await.unwrap().unwrap().status, RunStatus::Running);
     assert!(matches!(finish(&stores[0], &clock, &claimed).await, Finished::Done(_)));
+}
+
+/// By an output that cannot be read, which SQLite alone can hold.
+#[tokio::test]
+async fn what_goes_out_whole_is_not_read_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, clock) = (sqlite(folder.path()).await, Clock::system());
+    accept(&store, event(&clock, "s", "k", "x")).await.unwrap();
+    let claimed = claim(&store, &clock, 1).await.remove(0);
+    let fence = Fence { run: claimed.run.id, epoch: claimed.run.epoch };
+    let append = Append { fence, outputs: vec!["said".to_owned().into()], now_ms: clock.now_ms() };
+    assert_eq!(store.write(append).await.unwrap(), Appended::Total(1));
+    let spoil = Query::new("UPDATE outputs SET content = x'ff'");
+    store.write(Statement(spoil)).await.unwrap();
+    assert!(matches!(finish(&store, &clock, &claimed).await, Finished::Done(_)));
+    let filter = DeliveryFilter { run: Some(claimed.run.id), ..DeliveryFilter::default() };
+    assert_eq!(read::ids(&store, &filter, 10).await.unwrap().len(), 4);
 }
 
 async fn outputs_become_one_delivery_for_each_target(stores: Vec<Store>) {

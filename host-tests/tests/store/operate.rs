@@ -5,6 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use kheish::{
     clock::Clock,
     delivery::{
+        BreakerSettings, DeliverySettings, HttpDelivery,
         operate::{
             Refusal,
             close::{Close, End},
@@ -70,7 +71,9 @@ async fn take_at(store: &Store, now_ms: i64) -> Vec<Delivery> {
 
 /// Every lease is over, and nobody can be asked.
 async fn reclaim(store: &Store, now_ms: i64, http: UnknownPolicy) {
-    let policies = Policies { destinations: Arc::new(NoConnectors), http, look_up_after_ms: 0 };
+    let http = HttpDelivery { unknown: http, ..HttpDelivery::default() };
+    let settings = Arc::new(DeliverySettings { http, ..DeliverySettings::default() });
+    let policies = Policies { destinations: Arc::new(NoConnectors), settings };
     store.write(Reclaim { now_ms, former: None, policies }).await.unwrap();
 }
 
@@ -119,6 +122,61 @@ pub(super) async fn operators_change_deliveries(stores: Vec<Store>) {
     assert_eq!(store.write(reset).await.unwrap(), Found::default());
 }
 
+pub(super) async fn an_idle_lane_is_left_in_peace_as_long_as_a_busy_one(stores: Vec<Store>) {
+    let (store, clock) = (&stores[0], &Clock::system());
+    accept(store, event(clock, "s", "k", "x")).await.unwrap();
+    let now = clock.now_ms() + 1_000;
+    let die = async |id, peace_ms: Option<i64>, failed, now_ms| {
+        let delivery = take_at(store, now_ms).await.remove(0);
+        assert_eq!(delivery.id, id);
+        let error = Some(("status".to_owned(), "It answered 503.".to_owned()));
+        let settlement = Settlement { peace_ms, ..Settlement::of(DeliveryStatus::Dead, error) };
+        let (policy, effects) = (UnknownPolicy::Pass, Vec::new());
+        let settle = Settle { delivery, settlement, policy, looked: None, failed, lock: None, effects, now_ms };
+        store.write(settle).await.unwrap();
+    };
+    // The last one in the lane opens the breaker.
+    let breaker = BreakerSettings { failures: 1, cooldown_ms: 5_000 };
+    die(say(store, clock, "s").await.unwrap(), None, Some(breaker.clone()), now).await;
+    let second = say(store, clock, "s").await.unwrap();
+    assert!(take_at(store, now + 4_999).await.is_empty(), "the breaker is open");
+    die(second, Some(now + 60_000), None, now + 5_000).await;
+    let third = say(store, clock, "s").await.unwrap();
+    assert!(take_at(store, now + 59_999).await.is_empty(), "the target asked to wait");
+    die(third, None, Some(breaker), now + 60_000).await;
+    // Somebody says that the target is well.
+    let reset = Reset { lane: None, plugin: None, connector: None, dry_run: false, now_ms: now + 60_001 };
+    assert_eq!(store.write(reset).await.unwrap().lanes.len(), 1);
+    let last = say(store, clock, "s").await.unwrap();
+    assert_eq!(take_at(store, now + 60_001).await.remove(0).id, last);
+}
+
+pub(super) async fn what_dies_with_its_daemon_again_and_again_is_given_up(stores: Vec<Store>) {
+    let (store, clock) = (&stores[0], &Clock::system());
+    accept(store, event(clock, "s", "k", "x")).await.unwrap();
+    let (id, now) = (say(store, clock, "s").await.unwrap(), clock.now_ms() + 1_000);
+    let HttpDelivery { max_attempts, give_up_after_ms, .. } = HttpDelivery::default();
+    for attempt in 1..=max_attempts {
+        assert_eq!(take_at(store, now + 10 * attempt).await.remove(0).attempt, attempt);
+        reclaim(store, now + 10 * attempt + 5, UnknownPolicy::Resend).await;
+    }
+    assert!(take_at(store, now + 1_000).await.is_empty());
+    let old = say(store, clock, "s").await.unwrap();
+    assert_eq!(take_at(store, now + 1_000).await.remove(0).id, old);
+    reclaim(store, now + give_up_after_ms, UnknownPolicy::Resend).await;
+    for (id, why) in [(id, "(attempt 10, the last)"), (old, "too late")] {
+        assert_eq!(state(store, id).await, DeliveryState::DeadLettered);
+        let (code, detail) = read::get(store, id).await.unwrap().unwrap().parts.remove(0).error.unwrap();
+        assert!(code == "interrupted" && detail.contains("not known") && detail.contains(why), "{detail}");
+    }
+    // What nobody may repeat stays unknown, however old it is.
+    let kept = say(store, clock, "s").await.unwrap();
+    let late = now + give_up_after_ms;
+    assert_eq!(take_at(store, late).await.remove(0).id, kept);
+    reclaim(store, late + give_up_after_ms, UnknownPolicy::Pass).await;
+    assert_eq!(state(store, kept).await, DeliveryState::Unknown);
+}
+
 /// A store, and a time of its own that goes on by 10 ms with each act.
 struct Acts<'s> {
     store: &'s Store,
@@ -162,8 +220,7 @@ impl Acts<'_> {
     /// The end of a look-up that found the part.
     async fn found(&mut self, delivery: &Delivery) -> bool {
         let receipt = Some(Receipt { platform_id: Some("p".to_owned()), detail: None });
-        let status = DeliveryStatus::Delivered;
-        let settlement = Settlement { status, uncounted: 0, sought: false, next_ms: None, error: None, receipt };
+        let settlement = Settlement { receipt, ..Settlement::of(DeliveryStatus::Delivered, None) };
         let (delivery, now_ms) = (delivery.clone(), self.tick());
         let looked = Some(("found".to_owned(), "it is there".to_owned()));
         let policy = UnknownPolicy::Hold;

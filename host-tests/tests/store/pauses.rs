@@ -19,35 +19,15 @@ use kheish::{
         target::ReplyTarget,
     },
     outputs::direct::Say,
-    store::{
-        Store, StoreError,
-        deliveries::Settlement,
-        pauses,
-        sql::Query,
-        writer::{Command, Tx},
-    },
+    store::{Store, deliveries::Settlement, pauses, sql::Query},
 };
 
-use super::{accept, desk, event, unpaced};
+use super::{Statement, accept, desk, event, unpaced};
 
 /// Lanes of the paused connector that stand before all others.
 const LANES: i64 = 20_000;
 /// Between claims, in milliseconds: longer than their leases.
 const STEP: i64 = 1_000_000;
-
-/// A statement by itself.
-struct Run(Query);
-
-impl Command for Run {
-    type Reply = ();
-
-    async fn apply(batch: &[Self], tx: &mut Tx<'_>) -> Result<Vec<()>, StoreError> {
-        for run in batch {
-            tx.execute(run.0.clone()).await?;
-        }
-        Ok(vec![(); batch.len()])
-    }
-}
 
 fn lane(connector: &str, lane: &str) -> ReplyTarget {
     let address = serde_json::json!({ "connector": connector, "lane": lane }).to_string();
@@ -68,14 +48,10 @@ async fn take(store: &Store, limit: i64, now_ms: i64) -> Vec<Delivery> {
 }
 
 async fn settle(store: &Store, delivery: Delivery, error: Option<&str>, lock: Option<Lock>, now_ms: i64) -> Settled {
-    let settlement = Settlement {
-        status: if error.is_some() { DeliveryStatus::Pending } else { DeliveryStatus::Delivered },
-        uncounted: i64::from(error.is_some()),
-        sought: false,
-        next_ms: error.map(|_| now_ms),
-        error: error.map(|code| (code.to_owned(), "They say so.".to_owned())),
-        receipt: None,
-    };
+    let status = if error.is_some() { DeliveryStatus::Pending } else { DeliveryStatus::Delivered };
+    let said = error.map(|code| (code.to_owned(), "They say so.".to_owned()));
+    let (uncounted, next_ms) = (i64::from(error.is_some()), error.map(|_| now_ms));
+    let settlement = Settlement { uncounted, next_ms, ..Settlement::of(status, said) };
     let (policy, effects) = (UnknownPolicy::Pass, Vec::new());
     store
         .write(Settle {
@@ -134,14 +110,14 @@ pub(super) async fn a_pause_holds_its_lanes_and_no_others(stores: Vec<Store>) {
     let flood = "INSERT INTO lanes (id, state, ready_at, epoch, queued, last_seq, created_ms, updated_ms, owner) \
                  WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < ?) \
                  SELECT 'outbox:' || n, 1, n, 0, 1, 1, 0, 0, 'outbox/main' FROM numbers";
-    store.write(Run(Query::new(flood).bind(LANES))).await.unwrap();
+    store.write(Statement(Query::new(flood).bind(LANES))).await.unwrap();
     for name in ["a", "b"] {
         say(store, clock, lane("other", name)).await;
     }
     assert_eq!(connectors(&take(store, 1, now + 2).await), [("other", None)]);
     assert_eq!(connectors(&take(store, 10, now + 2).await), [("other", None)]);
     let gone = "DELETE FROM lanes WHERE id LIKE 'outbox:%' AND last_seq = 1 AND created_ms = 0";
-    store.write(Run(Query::new(gone))).await.unwrap();
+    store.write(Statement(Query::new(gone))).await.unwrap();
     probes_come_one_by_one(&stores, probe).await;
 }
 
@@ -190,8 +166,7 @@ async fn probes_come_one_by_one(stores: &[Store], first_ms: i64) {
 
 /// The daemon that held these leases has died, and another one starts.
 async fn reclaim(store: &Store, now_ms: i64) {
-    let (destinations, http) = (Arc::new(NoConnectors), UnknownPolicy::Pass);
-    let policies = Policies { destinations, http, look_up_after_ms: 0 };
+    let policies = Policies { destinations: Arc::new(NoConnectors), settings: Arc::default() };
     let former = Some(("d".to_owned(), "e".to_owned()));
     store.write(Reclaim { now_ms, former, policies }).await.unwrap();
 }

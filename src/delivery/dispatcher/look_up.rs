@@ -10,7 +10,7 @@ use crate::{
         share::Holding,
     },
     metrics::label::AttemptClass,
-    model::delivery::{Delivery, DeliveryStatus, LookUp},
+    model::delivery::{Delivery, LookUp},
     secrets::mask::mask,
     store::deliveries::Settlement,
 };
@@ -23,7 +23,7 @@ impl Dispatcher {
         let metrics = self.store.metrics();
         metrics.delivery_attempts.add(AttemptClass::LookUp);
         if let Looked::Later { after_ms: Some(asked_ms), .. } = &looked {
-            metrics.count_wait(&delivery.target.plugin, *asked_ms);
+            metrics.count_wait(&delivery.target.plugin, self.asked_ms(*asked_ms));
         }
         let (code, detail) = looked.said();
         let looked_up = Some((code, mask(&detail).into_owned()));
@@ -33,6 +33,11 @@ impl Dispatcher {
     }
 
     fn follows(&self, delivery: &Delivery, look_up: LookUp, looked: Looked) -> Settlement {
+        let (retry, now_ms) = (self.settings.retry(&delivery.target), self.clock.now_ms());
+        let undecided = |error: (String, String)| {
+            let own = backoff::delay_ms(&retry, delivery.attempt, rand::random());
+            self.policies().undecided(delivery, error, (now_ms, own))
+        };
         match looked {
             Looked::Found { platform_id, detail } => self.settlement(delivery, Sent::Delivered { platform_id, detail }),
             // The attempt has failed, as it turns out.
@@ -40,35 +45,22 @@ impl Dispatcher {
                 let (code, detail) = looked.said();
                 self.settlement(delivery, Sent::Retry { code, detail, after_ms: None, counts: true })
             }
-            Looked::Undecided { code, detail } => self.undecided(delivery, (code, detail)),
+            Looked::Undecided { code, detail } => undecided((code, detail)),
             // It is due at once: the pause says when, and it is not given up meanwhile.
-            Looked::LockedOut { code, detail, .. } => Settlement {
-                status: DeliveryStatus::Unknown,
-                uncounted: 1,
-                sought: true,
-                next_ms: Some(self.clock.now_ms()),
-                error: Some((code, detail)),
-                receipt: None,
-            },
+            Looked::LockedOut { code, detail, .. } => {
+                Settlement { uncounted: 1, ..Settlement::sought(now_ms, (code, detail)) }
+            }
             Looked::Later { code, detail, after_ms, counts } => {
-                let (retry, now_ms) = (self.settings.retry(&delivery.target), self.clock.now_ms());
                 let own = backoff::delay_ms(&retry, look_up.count, rand::random());
-                let next_ms = now_ms + self.wait_ms(after_ms, own);
+                let next_ms = now_ms.saturating_add(self.wait_ms(after_ms, own));
                 if counts && look_up.count >= retry.max_attempts {
-                    return self.undecided(delivery, (code, format!("{detail} (look-up {}, the last)", look_up.count)));
+                    return undecided((code, format!("{detail} (look-up {}, the last)", look_up.count)));
                 }
                 if next_ms - delivery.created_ms > retry.give_up_after_ms {
                     let detail = format!("{detail} (given up: the next look-up would be too late)");
-                    return self.undecided(delivery, (code, detail));
+                    return undecided((code, detail));
                 }
-                Settlement {
-                    status: DeliveryStatus::Unknown,
-                    uncounted: i64::from(!counts),
-                    sought: true,
-                    next_ms: Some(next_ms),
-                    error: Some((code, detail)),
-                    receipt: None,
-                }
+                Settlement { uncounted: i64::from(!counts), ..Settlement::sought(next_ms, (code, detail)) }
             }
         }
     }

@@ -10,6 +10,7 @@ use crate::{
     store::{
         StoreError,
         deliveries::operate::{self, Part, Sought},
+        heads::{self, Line},
         lanes,
         writer::{Command, Tx},
     },
@@ -50,6 +51,7 @@ impl Command for Close {
 }
 
 async fn close_one(close: &Close, tx: &mut Tx<'_>) -> Result<Result<(), Refusal>, StoreError> {
+    heads::lock_of(tx, Line::Lanes, close.id).await?;
     let parts = operate::parts(tx, close.id).await?;
     let Some(first) = parts.first() else { return Ok(Err(Refusal::Missing)) };
     let state = operate::state(&parts);
@@ -88,9 +90,10 @@ async fn cancel(close: &Close, parts: &[Part], tx: &mut Tx<'_>) -> Result<Result
     };
     for part in &waiting {
         operate::cancel(tx, part, close.now_ms).await?;
+        let told = delivery_updated(part.now(DeliveryStatus::Cancelled)).with("change", "cancelled");
+        tx.record(told.with_some("part", (part.parts > 1).then_some(part.part)));
     }
     lanes::recount(tx, &first.lane, -i64::try_from(waiting.len()).unwrap_or_default(), close.now_ms).await?;
-    tx.record(delivery_updated(first.now(DeliveryStatus::Cancelled)).with("change", "cancelled"));
     tx.wake_deliveries();
     Ok(Ok(()))
 }

@@ -10,6 +10,7 @@ use crate::{
     store::{
         StoreError,
         deliveries::operate::{self, Part, Sought},
+        heads::{self, Line},
         lanes,
         writer::{Command, Tx},
     },
@@ -51,6 +52,7 @@ impl Command for Decide {
 }
 
 async fn decide_one(decide: &Decide, tx: &mut Tx<'_>) -> Result<Result<usize, Refusal>, StoreError> {
+    heads::lock_of(tx, Line::Lanes, decide.id).await?;
     let parts = operate::parts(tx, decide.id).await?;
     let unknown = match chosen(decide, &parts) {
         Ok(unknown) => unknown,

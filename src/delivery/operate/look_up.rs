@@ -10,6 +10,7 @@ use crate::{
     store::{
         StoreError,
         deliveries::operate::{self, Part, Sought},
+        heads::{self, Line},
         lanes,
         writer::{Command, Tx},
     },
@@ -37,6 +38,7 @@ impl Command for Seek {
 }
 
 async fn seek_one(seek: &Seek, tx: &mut Tx<'_>) -> Result<Result<(), Refusal>, StoreError> {
+    heads::lock_of(tx, Line::Lanes, seek.id).await?;
     let parts = operate::parts(tx, seek.id).await?;
     if parts.is_empty() {
         return Ok(Err(Refusal::Missing));

@@ -89,7 +89,8 @@ fn copies(source: Vec<Part>, id: DeliveryId, force: bool) -> Vec<Part> {
         if keeps {
             return old;
         }
-        Part { status: DeliveryStatus::Pending, attempts: 0, ended_ms: None, platform_ref: None, detail: None, ..old }
+        let fresh = Part { status: DeliveryStatus::Pending, attempts: 0, tried: false, ended_ms: None, ..old };
+        Part { platform_ref: None, detail: None, ..fresh }
     };
     source.into_iter().map(copy).collect()
 }

@@ -5,7 +5,7 @@ use crate::{
     store::{
         StoreError, assets,
         downloads::{self, Download},
-        heads,
+        heads::{self, Line},
         writer::{Command, Tx},
     },
 };
@@ -105,7 +105,7 @@ async fn settle_one(settle: &Settle, tx: &mut Tx<'_>) -> Result<bool, StoreError
         return downloads::put_off(tx, download, *next_ms, *counts).await;
     }
     // The session is locked before its run, as by a claim.
-    heads::lock(tx, &download.session, *now_ms).await?;
+    heads::lock_of(tx, Line::Sessions, download.run).await?;
     if !downloads::end(tx, download).await? {
         return Ok(false);
     }

@@ -58,7 +58,7 @@ async fn ask(route: &Route) -> Result<Pulled, Fault> {
 /// How long to wait after the platform said no.
 fn refused(route: &Route, settings: &PollSettings, failure: &Failure) -> Duration {
     let wait = failed(route, settings, &failure.code, &failure.reason);
-    let asked = Duration::from_millis(failure.retry_after_ms.unwrap_or(0).unsigned_abs());
+    let asked = Duration::from_millis(failure.asked_ms().unwrap_or(0).unsigned_abs());
     match failure.kind {
         FailureKind::Retryable | FailureKind::Unknown => wait.max(asked),
         // Nothing but a change of the connector will help, and that makes a new poller.

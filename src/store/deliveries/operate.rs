@@ -58,6 +58,8 @@ pub struct Part {
     pub replayed_from: Option<DeliveryId>,
     /// Whether its platform is asked about it.
     pub sought: Sought,
+    /// Whether it was tried, be it for nothing that counts.
+    pub tried: bool,
 }
 
 /// Whether a platform is asked about an unknown part.
@@ -81,7 +83,7 @@ impl Part {
 
 /// Where a delivery stands, by its parts.
 pub fn state(parts: &[Part]) -> DeliveryState {
-    DeliveryState::of(parts.iter().map(|part| (part.status, part.attempts)))
+    DeliveryState::of(parts.iter().map(|part| (part.status, part.tried)))
 }
 
 const COLUMNS: &str = "id, part, parts, run_id, run_epoch, ordinal, session_id, plugin, address, lane_id, seq, status, \
@@ -92,9 +94,12 @@ const SOUGHT: &str = "CAST(CASE WHEN status <> 3 OR next_ms IS NULL THEN 0 WHEN 
                       lanes.id = deliveries.lane_id AND lanes.state = 2 AND lanes.epoch = deliveries.epoch) THEN 2 \
                       ELSE 1 END AS BIGINT)";
 
+/// Whether a part was tried, as a number. An attempt that does not count leaves its error.
+const TRIED: &str = "CAST(CASE WHEN attempt > 0 OR error_code IS NOT NULL THEN 1 ELSE 0 END AS BIGINT)";
+
 /// The parts of a delivery in order; none when there is no such delivery.
 pub async fn parts(tx: &mut Tx<'_>, id: DeliveryId) -> Result<Vec<Part>, StoreError> {
-    let query = Query::new(format!("SELECT {COLUMNS}, {SOUGHT} FROM deliveries WHERE id = ? ORDER BY part"));
+    let query = Query::new(format!("SELECT {COLUMNS}, {SOUGHT}, {TRIED} FROM deliveries WHERE id = ? ORDER BY part"));
     tx.fetch(query.bind(id)).await?.into_iter().map(read).collect()
 }
 
@@ -126,6 +131,7 @@ fn read(mut row: Row) -> Result<Part, StoreError> {
             1 => Sought::Waits,
             _ => Sought::Now,
         },
+        tried: row.take::<i64>()? != 0,
     })
 }
 

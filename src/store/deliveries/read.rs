@@ -51,7 +51,8 @@ pub struct StoredPart {
     pub status: DeliveryStatus,
     /// How often it was tried.
     pub attempts: i64,
-    /// When it is tried next, or looked up where it is unknown.
+    /// When it is tried next, or looked up where it is unknown, at the earliest: not while its lane is left in peace, nor before
+    /// the next probe of a connector that is paused.
     pub next_ms: Option<i64>,
     /// When it ended.
     pub ended_ms: Option<i64>,
@@ -66,14 +67,23 @@ pub struct StoredPart {
 impl StoredDelivery {
     /// Where it stands as a whole.
     pub fn state(&self) -> DeliveryState {
-        DeliveryState::of(self.parts.iter().map(|part| (part.status, part.attempts)))
+        DeliveryState::of(self.parts.iter().map(|part| (part.status, part.tried())))
+    }
+}
+
+impl StoredPart {
+    /// Whether it was tried, be it for nothing that counts: such an attempt leaves its error.
+    fn tried(&self) -> bool {
+        self.attempts > 0 || self.error.is_some()
     }
 }
 
 const COLUMNS: &str = "SELECT deliveries.id, deliveries.run_id, deliveries.session_id, plugin, address, resolved_ms, \
-     resolution, replayed_from, part, status, attempt, \
-     CASE WHEN status = 0 THEN (SELECT CASE WHEN state = 1 AND ready_at > next_ms THEN ready_at ELSE next_ms END FROM lanes \
-     WHERE lanes.id = lane_id) ELSE next_ms END, ended_ms, error_code, error_detail, platform_ref, artifact, \
+     resolution, replayed_from, part, status, attempt, next_ms, \
+     (SELECT ready_at FROM lanes WHERE lanes.id = deliveries.lane_id AND lanes.state = 1), \
+     (SELECT probe_ms FROM lanes JOIN delivery_pauses ON delivery_pauses.connector = lanes.owner \
+     WHERE lanes.id = deliveries.lane_id), \
+     ended_ms, error_code, error_detail, platform_ref, artifact, \
      CAST(octet_length(outputs.content) AS BIGINT), outputs.artifacts FROM deliveries LEFT JOIN outputs ON deliveries.part = 0 AND \
      outputs.run_id = deliveries.run_id AND outputs.epoch = deliveries.run_epoch AND outputs.ordinal = deliveries.ordinal \
      WHERE deliveries.id IN";
@@ -91,7 +101,7 @@ fn read(mut row: Row) -> Result<StoredDelivery, StoreError> {
         part: row.take()?,
         status: DeliveryStatus::from_code(row.take()?).ok_or(StoreError::Damaged("a delivery has no known status"))?,
         attempts: row.take()?,
-        next_ms: row.take()?,
+        next_ms: next_ms(&mut row)?,
         ended_ms: row.take()?,
         error: match (row.take::<Option<String>>()?, row.take::<Option<String>>()?) {
             (Some(code), detail) => Some((code, detail.unwrap_or_default())),
@@ -103,6 +113,12 @@ fn read(mut row: Row) -> Result<StoredDelivery, StoreError> {
     let bytes = row.take::<Option<i64>>()?.unwrap_or_default();
     let artifacts = row.take::<Option<String>>()?.unwrap_or_else(|| "[]".to_owned());
     Ok(StoredDelivery { id, run, session, target, bytes, artifacts, resolved, replayed_from, parts: vec![part] })
+}
+
+/// The latest of when the part, its lane and its connector are due; none for a part that waits for nothing.
+fn next_ms(row: &mut Row) -> Result<Option<i64>, StoreError> {
+    let (own, lane, probe): (Option<i64>, Option<i64>, Option<i64>) = (row.take()?, row.take()?, row.take()?);
+    Ok(own.and_then(|_| own.max(lane).max(probe)))
 }
 
 async fn with_parts(store: &Store, ids: Vec<DeliveryId>) -> Result<Vec<StoredDelivery>, StoreError> {
@@ -171,14 +187,14 @@ fn rows_of(state: Option<DeliveryState>) -> (&'static str, i64) {
             Sending as i64,
         ),
         Some(DeliveryState::Retrying) => (
-            "status = 0 AND status = ? AND attempt > 0 AND NOT EXISTS \
+            "status = 0 AND status = ? AND (attempt > 0 OR error_code IS NOT NULL) AND NOT EXISTS \
              (SELECT 1 FROM deliveries AS other WHERE other.id = deliveries.id AND other.status IN (1, 3, 4))",
             Pending as i64,
         ),
         Some(DeliveryState::Pending) => (
-            "status = 0 AND status = ? AND attempt = 0 AND NOT EXISTS \
-             (SELECT 1 FROM deliveries AS other WHERE other.id = deliveries.id AND \
-             (other.status IN (1, 3, 4) OR (other.status = 0 AND other.attempt > 0)))",
+            "status = 0 AND status = ? AND attempt = 0 AND error_code IS NULL AND NOT EXISTS \
+             (SELECT 1 FROM deliveries AS other WHERE other.id = deliveries.id AND (other.status IN (1, 3, 4) OR \
+             (other.status = 0 AND (other.attempt > 0 OR other.error_code IS NOT NULL))))",
             Pending as i64,
         ),
         Some(DeliveryState::Cancelled) => (

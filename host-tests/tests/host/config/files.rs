@@ -65,3 +65,14 @@ async fn without_any_file_it_starts_and_shows_what_it_has() {
     let probe = host.get("/healthz").await.expect(200);
     assert_eq!(&probe.body[..], b"ok\n");
 }
+
+#[tokio::test]
+async fn what_takes_longer_than_its_lease_is_refused() {
+    let ended = with_settings("[guests]\ndelivery_deadline_ms = 59000\n").await;
+    assert_refused(
+        &ended,
+        &["delivery.lease_ms is 60000", "guests.delivery_deadline_ms (59000)", "queue_timeout_ms (1000)"],
+    );
+    let both = with_settings("[delivery]\nlease_ms = 2000\n").await;
+    assert_refused(&both, &["guests.delivery_deadline_ms (30000)", "egress.timeout_ms (15000)"]);
+}

@@ -1,6 +1,6 @@
 //! Long outputs go out in parts: in order, each once, and none behind one that is given up.
 
-use kheish_host_tests::{connectors::outbox_target, host::Host, wait::eventually};
+use kheish_host_tests::{connectors::outbox_target, host::Host, sse::Stream, wait::eventually};
 use serde_json::{Value, json};
 
 use super::{say, with_outbox};
@@ -47,7 +47,35 @@ async fn a_retry_repeats_only_the_part_that_failed() {
 async fn a_part_that_is_given_up_takes_those_behind_it_along_and_the_lane_goes_on() {
     let host = with_outbox().start().await;
     let target = outbox_target("main", &json!({ "answer": "terminal" }));
-    say(&host, "s", &[target], &[&long(), "next"]).await;
-    host.logs("sends \"next\"").await;
+    let run = say(&host, "s", &[target], &[&long(), "next"]).await;
+    all_when(&host, &run, "dead_lettered").await;
     assert_eq!(sends(&host), ['a', 'n']);
+    let told = cancelled(&host, 2).await;
+    assert_eq!(told, [json!([1, null]), json!([2, null])], "no operator did it");
+}
+
+#[tokio::test]
+async fn every_part_that_is_withdrawn_is_told_of() {
+    let host = with_outbox().start().await;
+    let target = outbox_target("main", &json!({ "answer": "retryable", "retry_after_ms": 3_600_000 }));
+    let run = say(&host, "s", &[target], &[&long()]).await;
+    let id = eventually("the platform asked to wait", async || {
+        let one = host.run(&run).await["deliveries"][0].clone();
+        one["last_error"].is_object().then(|| one["delivery_id"].as_str().unwrap_or_default().to_owned())
+    })
+    .await;
+    host.post(&format!("/v1/deliveries/{id}/cancel"), &json!({})).await.expect(200);
+    let told = cancelled(&host, 3).await;
+    assert_eq!(told, [0, 1, 2].map(|part| json!([part, "cancelled"])));
+}
+
+/// Part and change of each of the first events that tell of a cancelled part.
+async fn cancelled(host: &Host, count: usize) -> Vec<Value> {
+    let mut told = Stream::open(host.client(), "/v1/events/stream?cursor=0").await;
+    let mut parts = Vec::new();
+    while parts.len() < count {
+        let last = told.until(|frame| frame.text("status") == "cancelled").await.pop().unwrap();
+        parts.push(json!([last.data["part"], last.data["change"]]));
+    }
+    parts
 }

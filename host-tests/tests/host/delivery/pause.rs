@@ -82,7 +82,8 @@ async fn a_connector_that_is_locked_out_says_so_everywhere() {
     assert_eq!((&status["connectors"][0]["paused"], &status["connectors"][0]["state"]), (&pause, &json!("running")));
     let listed = host.get("/v1/runtime/connectors").await.expect(200).json;
     assert_eq!(listed[0]["status"]["paused"], pause);
-    let delivery = host.deliveries_when(&run, 1, "pending").await.remove(0);
+    let delivery = host.deliveries_when(&run, 1, "retrying").await.remove(0);
+    assert_eq!(delivery["next_attempt_at_ms"], pause["next_probe_ms"], "it is not before the probe");
     assert_eq!((&delivery["attempts"], &delivery["last_error"]["code"]), (&json!(0), &json!("token_revoked")));
     let told = changes(&mut stream, "paused").await.remove(0);
     assert_eq!((told.text("code"), told.text("reason")), ("token_revoked", "The token [masked] was revoked."));
@@ -139,7 +140,10 @@ async fn probes_cost_no_attempts_and_are_no_news() {
         .await;
     let deliveries = host.run(&run).await["deliveries"].as_array().cloned().unwrap_or_default();
     for delivery in &deliveries {
-        assert!(["pending", "sending"].contains(&delivery["status"].as_str().unwrap_or_default()), "{delivery}");
+        assert!(
+            ["pending", "retrying", "sending"].contains(&delivery["status"].as_str().unwrap_or_default()),
+            "{delivery}"
+        );
         assert!(delivery["attempts"].as_i64().is_some_and(|attempts| attempts <= 1), "{delivery}");
         let id = delivery["delivery_id"].as_str().unwrap_or_default();
         let shown = host.get(&format!("/v1/deliveries/{id}")).await.expect(200).json;

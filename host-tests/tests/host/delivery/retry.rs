@@ -150,6 +150,21 @@ async fn a_target_where_nobody_listens_becomes_a_dead_letter() {
 }
 
 #[tokio::test]
+async fn a_wait_that_is_too_long_for_one_delivery_holds_for_the_next() {
+    let receiver = Receiver::scripted(|_| Reply::With(503, "retry-after", "3600".to_owned())).await;
+    let settings = super::QUICK.replace("max_attempts = 3\n[delivery.conn", "give_up_after_ms = 60000\n[delivery.conn");
+    let host = builder().settings(&settings).start().await;
+    deliver(&host, &receiver, "dead_lettered").await;
+    let next = say(&host, "t", &[receiver.target_json("/in")], &["next"]).await;
+    // Another lane is served, so this one has been looked at.
+    let quick = Receiver::start().await;
+    let run = say(&host, "u", &[quick.target_json("/in")], &["quick"]).await;
+    host.deliveries_when(&run, 1, "delivered").await;
+    assert_eq!(host.run(&next).await["deliveries"][0]["attempts"], 0);
+    assert_eq!(receiver.count(), 1, "the target asked for an hour");
+}
+
+#[tokio::test]
 async fn a_delivery_that_waits_says_why_and_until_when() {
     let receiver = Receiver::scripted(|_| Reply::With(503, "retry-after", "3600".to_owned())).await;
     let host = builder().start().await;
@@ -159,8 +174,16 @@ async fn a_delivery_that_waits_says_why_and_until_when() {
         (delivery["last_error"].is_object()).then_some(delivery)
     })
     .await;
-    assert_eq!((&delivery["status"], &delivery["last_error"]["code"]), (&json!("pending"), &json!("status")));
+    assert_eq!((&delivery["status"], &delivery["last_error"]["code"]), (&json!("retrying"), &json!("status")));
+    for (status, count) in [("retrying", 1), ("pending", 0)] {
+        let listed = host.get(&format!("/v1/deliveries?status={status}")).await.expect(200);
+        assert_eq!(listed.items().len(), count, "{status}");
+    }
     let now = host.get("/v1/status").await.expect(200).json["snapshot_at_ms"].as_i64().unwrap_or_default();
     let wait = delivery["next_attempt_at_ms"].as_i64().unwrap_or_default() - now;
     assert!((3_500_000..=3_600_000).contains(&wait), "{wait}");
+    // What stands behind it in the lane waits as long.
+    let behind = say(&host, "t", &[receiver.target_json("/in")], &["behind"]).await;
+    let behind = host.deliveries_when(&behind, 1, "pending").await.remove(0);
+    assert_eq!(behind["next_attempt_at_ms"], delivery["next_attempt_at_ms"]);
 }

@@ -4,6 +4,7 @@ use kheish_host_tests::{
     connectors::{outbox, outbox_target},
     host::{Host, HostBuilder, OUTBOX},
     receiver::{Gate, Receiver, Reply},
+    scrape::Scrape,
     wait::eventually,
 };
 use serde_json::{Value, json};
@@ -84,6 +85,22 @@ async fn one_server_holds_half_of_the_workers_at_most() {
         host.deliveries_when(&run, TARGETS, "delivered").await;
     }
     assert_eq!(slow.count(), 20);
+}
+
+#[tokio::test]
+async fn no_lane_is_taken_for_which_its_connector_has_no_place() {
+    let guests = "[guests]\ndelivery_deadline_ms = 300\nqueue_timeout_ms = 30\n\
+                  deliveries_per_connector = 2\nconcurrent_deliveries = 3\n";
+    let settings = format!("[delivery]\nworkers = 64\n[delivery.connectors]\nmax_attempts = 1\n{guests}");
+    let connectors = outbox("one", "") + &outbox("two", "");
+    let host = Host::builder().plugins(&[OUTBOX]).connectors(connectors).settings(&settings).start().await;
+    let lane = |n: usize| outbox_target(["one", "two"][n % 2], &json!({ "answer": "loop", "lane": format!("l{n}") }));
+    let run = say(&host, "s", &(0..TARGETS).map(lane).collect::<Vec<_>>(), &["slow"]).await;
+    for delivery in host.deliveries_when(&run, TARGETS, "dead_lettered").await {
+        assert_eq!(delivery["last_error"]["code"], "connector_timeout", "{delivery}");
+    }
+    let waited = Scrape::of(&host).await.value("delivery_attempts_total{class=\"rate_limited\"}");
+    assert_eq!(waited, 0.0, "a place was waited for with a worker");
 }
 
 #[tokio::test]

@@ -202,8 +202,17 @@ async fn a_token_is_good_for_its_run_and_lease_only() {
     let again = receiver.when("/in", 3).await.remove(2);
     let next = again.body["lease"]["epoch"].as_i64().unwrap();
     assert!(next > epoch && again.body["attempt"] == 2, "{}", again.body);
-    let stolen = speak(&host, token, &format!("{run}/finish"), &json!({ "epoch": next, "outputs": [] })).await;
-    assert_eq!((stolen.status, stolen.text("/code")), (409, "lease_lost"));
+    for (verb, more) in [
+        ("heartbeat", json!({})),
+        ("outputs", json!({ "outputs": [{ "content": "stolen" }] })),
+        ("fail", json!({ "code": "stolen", "reason": "stolen" })),
+        ("finish", json!({ "outputs": [] })),
+    ] {
+        let mut body = json!({ "epoch": next });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let stolen = speak(&host, token, &format!("{run}/{verb}"), &body).await;
+        assert_eq!((stolen.status, stolen.text("/code")), (409, "lease_lost"), "{verb}");
+    }
     assert_eq!(host.run(&run).await["status"], "running");
     call(&host, &again, "finish", &json!({})).await.expect(200);
     call(&host, second, "finish", &json!({})).await.expect(200);
@@ -217,7 +226,11 @@ async fn a_receiver_that_falls_silent_loses_the_run() {
         _ => outputs("the second time"),
     });
     let receiver = receiver.await;
-    let host = host(&receiver, "lease_ms = 300").await;
+    let settings = section(&receiver.url("/in"), "unsigned = true\nlease_ms = 300");
+    // The daemon's own lease would outlast the test.
+    let settings = settings.replace("default_lease_ms = 1000", "default_lease_ms = 600000");
+    let host = Host::builder().plugins(&[]).token(ADMIN).settings(&settings).start().await;
+    make(&host, "room", "far").await;
     let start = Instant::now();
     let run = say(&host, "room", "do it").await;
     let ended = host.run_when(&run, "completed").await;

@@ -15,8 +15,6 @@ const DETAIL_BYTES: usize = 64 * 1024;
 const CODE_BYTES: usize = 64;
 /// Length of a failure's reason, in characters; it is kept with the delivery.
 const FAILURE_CHARS: usize = 500;
-/// The longest wait that a platform can ask for, in milliseconds.
-const MAX_RETRY_AFTER_MS: u64 = 3_600_000;
 
 /// One text and the files beside it. A text that says nothing is left out where there is a file.
 pub(in crate::connectors::wasm) fn outgoing(outgoing: Outgoing) -> wit::Outgoing {
@@ -90,7 +88,7 @@ pub(in crate::connectors::wasm) fn failure(failure: wit::Failure) -> Result<Fail
         let code: String = failure.code.chars().take(CODE_BYTES).collect();
         return Err(breach(format!("it failed with code {code:?}: expected 1 to {CODE_BYTES} of `a-z 0-9 _ . -`")));
     }
-    let asked = failure.retry_after_ms.map(|wait| i64::try_from(wait.min(MAX_RETRY_AFTER_MS)).unwrap_or(i64::MAX));
+    let asked = failure.retry_after_ms.map(|wait| i64::try_from(wait).unwrap_or(i64::MAX));
     Ok(Failure {
         kind: match failure.kind {
             wit::FailureKind::Retryable => FailureKind::Retryable,
@@ -130,7 +128,7 @@ mod tests {
     #[test]
     fn a_failure_is_bounded() {
         let long = failed("channel_not_found", &"é".repeat(600), Some(u64::MAX)).unwrap();
-        assert_eq!((long.reason.chars().count(), long.retry_after_ms), (500, Some(3_600_000)));
+        assert_eq!((long.reason.chars().count(), long.retry_after_ms), (500, Some(i64::MAX)));
         for code in ["", "Not A Code", "ümlaut", &"x".repeat(65)] {
             assert!(matches!(failed(code, "", None), Err(Fault::Contract(_))), "{code}");
         }
