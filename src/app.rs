@@ -98,6 +98,7 @@ impl App {
             vault,
             egress: Arc::clone(&egress),
             tokens: run_tokens,
+            health: Arc::default(),
         };
         let posts = executors::posts(&settings, &executors, &means)?;
         executors::tell_of_orphans(&store, &executors).await.context("looking for sessions of former executors")?;
@@ -132,6 +133,7 @@ impl App {
             phase: phase.clone(),
             queue: settings.queue.clone(),
             executors,
+            health: means.health,
             started_ms: clock.now_ms(),
             streams: Arc::new(Streams::new(settings.events.clone())),
             allocation: allocation.to_owned(),

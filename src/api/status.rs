@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use super::Api;
 use crate::{
     connectors::kinds::PluginReport,
+    executor::health::{Fares, Trouble},
     model::roster::ExecutorKind,
     registry::{view::Glance, watch::FileReport},
     store::{deliveries, runs, sessions},
@@ -65,6 +66,14 @@ pub struct ExecutorView {
     kind: Option<ExecutorKind>,
     /// Sessions with a run that waits.
     waiting_sessions: i64,
+    /// Why it has no answers; absent while it has them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    trouble: Option<Trouble>,
+    /// When a worker last asked for runs of it, since the daemon's start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    asked_at_ms: Option<i64>,
 }
 
 /// The sandbox and what runs in it.
@@ -115,14 +124,20 @@ pub async fn get(State(api): State<Api>) -> Result<Json<StatusView>, Problem> {
     }))
 }
 
-/// Those that are configured, and those that sessions still wait for.
+/// Those that are configured, and those that sessions still name.
 async fn executors(api: &Api) -> Result<Vec<ExecutorView>, Problem> {
     let mut found: BTreeMap<String, (Option<ExecutorKind>, i64)> =
         api.executors.all().map(|(name, kind)| (name.to_owned(), (Some(kind), 0))).collect();
+    for name in sessions::named_executors(&api.store).await? {
+        found.entry(name).or_default();
+    }
     for (name, count) in sessions::waiting(&api.store).await? {
         found.entry(api.store.executor_name(name)).or_default().1 += count;
     }
-    let view = |(name, (kind, waiting_sessions))| ExecutorView { name, kind, waiting_sessions };
+    let view = |(name, (kind, waiting_sessions)): (String, _)| {
+        let Fares { trouble, asked_at_ms } = api.health.of(&name);
+        ExecutorView { name, kind, waiting_sessions, trouble, asked_at_ms }
+    };
     Ok(found.into_iter().map(view).collect())
 }
 
