@@ -39,7 +39,7 @@ use crate::{
     registry::watch::FileWatch,
     retention, server,
     state_folder::{StateFolder, StateFolderError},
-    store::Store,
+    store::{Store, tallies},
     wire::problem,
 };
 
@@ -211,6 +211,9 @@ fn spawn_stages(
         let stop = phase.token();
         tasks.spawn(async move { report("the worker", worker.run(stop).await) });
     }
+    let counted = store.clone();
+    // So that the first who asks for the status of a large store does not wait for it.
+    tasks.spawn(async move { drop(tallies::read(&counted).await) });
     let pruning = retention::run(store.clone(), clock.clone(), settings.retention.clone(), phase.token());
     tasks.spawn(async move { report("retention", pruning.await) });
     let dispatcher = Dispatcher::new(store.clone(), ways, clock.clone(), settings.delivery.clone(), &instance);
