@@ -14,6 +14,7 @@ use crate::{
     assets::Assets,
     clock::Clock,
     egress::Egress,
+    executor::health::Health,
     lifecycle::Phase,
     model::roster::Roster,
     queue::QueueSettings,
@@ -61,6 +62,8 @@ pub struct Api {
     pub queue: QueueSettings,
     /// Who can perform runs.
     pub executors: Arc<Roster>,
+    /// How they fare.
+    pub health: Arc<Health>,
     /// When the daemon started, in milliseconds since 1970.
     pub started_ms: i64,
     /// Files.

@@ -40,7 +40,7 @@ use crate::{
     registry::watch::FileWatch,
     retention, server,
     state_folder::{StateFolder, StateFolderError},
-    store::Store,
+    store::{Store, tallies},
     wire::problem,
 };
 
@@ -99,6 +99,7 @@ impl App {
             vault,
             egress: Arc::clone(&egress),
             tokens: run_tokens,
+            health: Arc::default(),
         };
         let posts = executors::posts(&settings, &executors, &means)?;
         executors::tell_of_orphans(&store, &executors).await.context("looking for sessions of former executors")?;
@@ -136,6 +137,7 @@ impl App {
             phase: phase.clone(),
             queue: settings.queue.clone(),
             executors,
+            health: means.health,
             started_ms: clock.now_ms(),
             streams: Arc::new(Streams::new(settings.events.clone())),
             allocation: allocation.to_owned(),
@@ -213,6 +215,9 @@ fn spawn_stages(
         let stop = phase.token();
         tasks.spawn(async move { report("the worker", worker.run(stop).await) });
     }
+    let counted = store.clone();
+    // So that the first who asks for the status of a large store does not wait for it.
+    tasks.spawn(async move { drop(tallies::read(&counted).await) });
     let pruning = retention::run(store.clone(), clock.clone(), settings.retention.clone(), phase.token());
     tasks.spawn(async move { report("retention", pruning.await) });
     let dispatcher = Dispatcher::new(store.clone(), ways, clock.clone(), settings.delivery.clone(), &instance);

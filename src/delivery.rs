@@ -79,6 +79,8 @@ impl Default for BreakerSettings {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HttpDelivery {
+    /// Length of an address, in bytes: the URL, and what its JSON has beside it. It is stored with each run and each delivery.
+    pub address_bytes: usize,
     /// What follows when nobody knows whether one arrived. Receivers are to honour the idempotency key.
     pub unknown: UnknownPolicy,
     /// The longest wait after the first attempt, in milliseconds.
@@ -97,6 +99,7 @@ impl Default for HttpDelivery {
     /// For machines, which are mended within days: 5 s, 30 s, 3 min, 18 min, 2 h, 11 h, then a day each.
     fn default() -> Self {
         Self {
+            address_bytes: 8 * 1024,
             unknown: UnknownPolicy::Resend,
             initial_ms: 5_000,
             growth: 6,

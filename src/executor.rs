@@ -8,6 +8,7 @@ use async_trait::async_trait;
 
 pub mod attempt;
 pub mod echo;
+pub mod health;
 pub mod openai;
 pub mod push;
 pub mod settings;

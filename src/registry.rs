@@ -62,6 +62,8 @@ pub struct Surroundings {
     pub metrics: Arc<Metrics>,
     /// Deliveries that one connector may have in flight.
     pub deliveries_per_connector: usize,
+    /// The longest address of a URL that may be set as a target, in bytes.
+    pub address_bytes: usize,
 }
 
 /// All connectors.

@@ -43,13 +43,15 @@ pub mod session_targets;
 pub mod sessions;
 pub mod space;
 pub mod sql;
+pub mod tallies;
 pub mod turns;
 pub mod writer;
 
 use sql::{Connection, Dialect, Pool, Query, Row};
+use tallies::{Kept, Tallies};
 use writer::{Writer, log::Log};
 
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, gauges::Backlog};
 
 /// Prepared statements that a connection keeps: one for each number of rows (1 to 64) of each statement for many rows.
 const STATEMENTS: usize = 1024;
@@ -91,6 +93,8 @@ pub struct StoreSettings {
     pub cache_kib: u32,
     /// Events that are kept for streams that resume, 1 to 1,048,576. The oldest go first, 64 at a time.
     pub event_history_capacity: usize,
+    /// Age of counts in the status and in metrics once counting takes longer than 20 ms, in milliseconds.
+    pub count_age_ms: u64,
 }
 
 impl Default for StoreSettings {
@@ -102,6 +106,7 @@ impl Default for StoreSettings {
             wal_pages: 1000,
             cache_kib: 16 * 1024,
             event_history_capacity: 65_536,
+            count_age_ms: 5_000,
         }
     }
 }
@@ -113,6 +118,9 @@ pub struct Store {
     readers: Pool,
     metrics: Arc<Metrics>,
     default_executor: Arc<OnceLock<String>>,
+    /// The last counts for the status and for metrics.
+    tallies: Arc<Kept<Tallies>>,
+    backlog: Arc<Kept<Backlog>>,
     /// Where the database file is, when it is one.
     file: Option<PathBuf>,
 }
@@ -149,7 +157,7 @@ impl Store {
         let readers =
             SqlitePoolOptions::new().max_connections(settings.readers).min_connections(1).connect_with(reading).await?;
         let writer = start(Connection::Sqlite(connection), settings, Arc::clone(&metrics)).await?;
-        Ok(Self { writer, readers: Pool::Sqlite(readers), metrics, default_executor: Arc::default(), file: Some(path) })
+        Ok(Self::of((writer, Pool::Sqlite(readers)), metrics, settings, Some(path)))
     }
 
     /// Connects to a PostgreSQL server, creates or migrates the tables, and starts the writer.
@@ -165,7 +173,17 @@ impl Store {
         let readers =
             sqlx::postgres::PgPoolOptions::new().max_connections(settings.readers).connect_with(options).await?;
         let writer = start(Connection::Postgres(connection), settings, Arc::clone(&metrics)).await?;
-        Ok(Self { writer, readers: Pool::Postgres(readers), metrics, default_executor: Arc::default(), file: None })
+        Ok(Self::of((writer, Pool::Postgres(readers)), metrics, settings, None))
+    }
+
+    fn of(
+        (writer, readers): (Writer, Pool),
+        metrics: Arc<Metrics>,
+        settings: &StoreSettings,
+        file: Option<PathBuf>,
+    ) -> Self {
+        let (tallies, backlog) = (Kept::new(settings.count_age_ms), Kept::new(settings.count_age_ms));
+        Self { writer, readers, metrics, default_executor: Arc::default(), tallies, backlog, file }
     }
 
     /// Runs a command in the next commit and returns its reply once that commit is durable. The command runs even when

@@ -32,9 +32,19 @@ def is_signed(headers, body):
     return hmac.compare_digest(sent.encode(), expected.encode()) and abs(time.time() - int(at)) < 300
 
 
+def fetch(run, asset):
+    """A file of the run, with the token that came along."""
+    headers = {"Authorization": f"Bearer {run['lease']['token']}"}
+    request = urllib.request.Request(f"{BASE}/v1/assets/{asset}/raw", headers=headers)
+    with urllib.request.urlopen(request, timeout=30) as response:
+        return response.read()
+
+
 def outputs(run):
     text = " ".join(part["text"] for part in run["input"] if part["type"] == "text")
-    return [{"content": f"You said: {text}"}], text.startswith("later")
+    files = [fetch(run, part["asset_id"]) for part in run["input"] if part["type"] == "asset"]
+    said = "".join(f" And sent {len(file)} bytes." for file in files)
+    return [{"content": f"You said: {text}{said}"}], text.startswith("later")
 
 
 def end(run, said):

@@ -1,4 +1,4 @@
-//! Where the binary and the compiled guests are.
+//! Where the binary, the compiled guests and Python are.
 
 use std::{
     env,
@@ -19,6 +19,12 @@ pub fn guest(file: &str) -> PathBuf {
     let path = folder.join(file);
     assert!(path.is_file(), "there is no `{}`: run `just guests` first, or set KHEISH_GUESTS", path.display());
     path
+}
+
+/// The Python that has the judges' libraries: the one beside `KHEISH_SCHEMATHESIS`, or of the path.
+pub fn python() -> PathBuf {
+    let named = env::var_os("KHEISH_SCHEMATHESIS").map(|program| PathBuf::from(program).with_file_name("python"));
+    named.filter(|program| program.is_file()).unwrap_or_else(|| PathBuf::from("python3"))
 }
 
 /// The repository's top folder.

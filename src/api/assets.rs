@@ -1,6 +1,7 @@
 //! `/v1/assets`: files, taken in and given out as they come.
 
 use axum::{
+    Extension,
     body::Body,
     extract::State,
     http::{HeaderMap, HeaderValue, StatusCode, header},
@@ -9,11 +10,17 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::Api;
+use super::{Api, auth::Holder};
 use crate::{
     assets::{ReceiveError, keep::KeepError},
-    model::artifact::{check_media_type, check_name},
-    store::assets::{self, Asset},
+    model::{
+        artifact::{check_media_type, check_name},
+        run::RunStatus,
+    },
+    store::{
+        assets::{self, Asset},
+        runs,
+    },
     wire::{extract, problem::Problem},
 };
 
@@ -125,19 +132,42 @@ fn missing(id: &str) -> Problem {
     Problem::not_found(DOMAIN, "asset_not_found", format!("there is no asset `{id}`"))
 }
 
+/// Whoever shows the token of a run gets files of that run, while the lease that the token came with lasts.
+async fn admit(api: &Api, holder: Option<Extension<Holder>>, id: &str) -> Result<(), Problem> {
+    let Some(Extension(Holder { run, epoch })) = holder else { return Ok(()) };
+    let performed = match run.parse() {
+        Ok(id) => runs::get(&api.store, id).await?,
+        Err(_) => None,
+    };
+    let performed = performed.filter(|found| found.status == RunStatus::Running && found.epoch == epoch);
+    let performed = performed.ok_or_else(|| {
+        let detail = format!("the lease of `{run}` at epoch {epoch} is over, and with it the way to its files");
+        Problem::conflict("runs", "lease_lost", detail)
+    })?;
+    if assets::is_held(&api.store, performed.id, id).await? { Ok(()) } else { Err(missing(id)) }
+}
+
 /// What is known of a file.
+///
+/// The token of a run that was sent out opens this for files of that run.
 #[utoipa::path(
     get,
     path = "/v1/assets/{id}",
     operation_id = "get_asset",
     tag = "assets",
     params(("id" = String, Path, description = "The asset's id")),
-    responses((status = 200, description = "The file", body = AssetView), (status = 404, description = "asset_not_found"))
+    responses(
+        (status = 200, description = "The file", body = AssetView),
+        (status = 404, description = "asset_not_found"),
+        (status = 409, description = "lease_lost"),
+    )
 )]
 pub async fn get(
     State(api): State<Api>,
     extract::Path(id): extract::Path<String>,
+    holder: Option<Extension<Holder>>,
 ) -> Result<axum::Json<AssetView>, Problem> {
+    admit(&api, holder, &id).await?;
     let asset = assets::find(&api.store, &id).await?.ok_or_else(|| missing(&id))?;
     Ok(axum::Json(asset.into()))
 }
@@ -153,7 +183,8 @@ pub struct RawQuery {
 
 /// A file's bytes, or one range of them.
 ///
-/// Never rendered by a browser: the type is the sender's word.
+/// Never rendered by a browser: the type is the sender's word. The token of a run that was sent out opens this for files of
+/// that run.
 #[utoipa::path(
     get,
     path = "/v1/assets/{id}/raw",
@@ -166,6 +197,7 @@ pub struct RawQuery {
         (status = 401, description = "invalid_link"),
         (status = 304, description = "They are as `If-None-Match` says"),
         (status = 404, description = "asset_not_found"),
+        (status = 409, description = "lease_lost"),
         (status = 410, description = "asset_gone"),
         (status = 416, description = "range_not_satisfiable"),
     )
@@ -174,8 +206,10 @@ pub async fn raw(
     State(api): State<Api>,
     extract::Path(id): extract::Path<String>,
     extract::Query(query): extract::Query<RawQuery>,
+    holder: Option<Extension<Holder>>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    admit(&api, holder, &id).await?;
     let is_let_in = |token: &String| api.assets.links().is_good(&id, token, api.clock.now_ms());
     if query.token.as_ref().is_some_and(|token| !is_let_in(token)) {
         return Err(missing(&id));

@@ -66,6 +66,16 @@ pub struct Auth {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TokenEpoch(pub i64);
 
+/// The run and the epoch that the token of a request for a file is good for: the handler gives out files of that run, for as
+/// long as the epoch lasts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// The run, as the token names it.
+    pub run: String,
+    /// The epoch.
+    pub epoch: i64,
+}
+
 impl Rules {
     /// Reads tokens and origins. One sentence for each thing to mend: there is no way to be open to the network by
     /// accident, or to run with half of what was meant.
@@ -146,6 +156,9 @@ impl Auth {
         if let Some(epoch) = self.token_epoch(&request) {
             request.extensions_mut().insert(epoch);
         }
+        if let Some(holder) = self.holder(&request) {
+            request.extensions_mut().insert(holder);
+        }
         let role = match self.role(&request, remote) {
             Ok(role) => role,
             Err(problem) => return problem.into_response(),
@@ -164,6 +177,15 @@ impl Auth {
         self.run_tokens.epoch(run, bearer(request.headers()).ok()?).map(TokenEpoch)
     }
 
+    /// What the token of a request for a file is good for, when it is one that was sent with a run.
+    fn holder(&self, request: &Request) -> Option<Holder> {
+        if !access::is_for_file(request.method(), request.uri().path()) {
+            return None;
+        }
+        let (run, epoch) = self.run_tokens.holder(bearer(request.headers()).ok()?)?;
+        Some(Holder { run: run.to_owned(), epoch })
+    }
+
     /// As whom a request may pass.
     fn role(&self, request: &Request, remote: IpAddr) -> Result<&'static str, Problem> {
         if let Some((asset, token)) = access::link(request.method(), request.uri())
@@ -172,7 +194,8 @@ impl Auth {
             let is_good = self.links.is_good(asset, token, self.clock.now_ms());
             return if is_good { Ok("link") } else { Err(self.refuse(Failure::InvalidLink, remote)) };
         }
-        if request.extensions().get::<TokenEpoch>().is_some() {
+        let extensions = request.extensions();
+        if extensions.get::<TokenEpoch>().is_some() || extensions.get::<Holder>().is_some() {
             return Ok("receiver");
         }
         let Some(tokens) = &self.rules.tokens else { return Ok("anybody") };

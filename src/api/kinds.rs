@@ -8,7 +8,10 @@ use serde_json::Value;
 
 use super::Api;
 use crate::{
-    connectors::manifest::{IngressSpec, Manifest, Recipe, SecretList, SecretSlot},
+    connectors::{
+        Plugin,
+        manifest::{IngressSpec, Manifest, Recipe, SecretList, SecretSlot},
+    },
     wire::{extract, problem::Problem},
 };
 
@@ -21,6 +24,8 @@ pub struct KindView {
     /// The plugin's own version.
     version: String,
     description: String,
+    /// What its connectors can do beside taking events.
+    does: Vec<Ability>,
     /// The version of the contract that the plugin was written against.
     contract: String,
     /// JSON Schema of the settings. Secrets and the fields that every connector has are not part of it.
@@ -42,6 +47,36 @@ pub struct KindView {
     file: String,
     /// SHA-256 of the plugin's code, or `native`.
     digest: String,
+}
+
+/// What connectors of a kind can do beside taking events: each is an interface that the plugin exports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = KindAbility)]
+pub enum Ability {
+    /// They can be reply targets.
+    Delivers,
+    /// They can look up what may have arrived.
+    Reconciles,
+    /// They can be asked for events.
+    Polls,
+    /// They can register at their platform.
+    Activates,
+    /// They can fetch files that events name.
+    Fetches,
+}
+
+impl Ability {
+    fn of(plugin: &dyn Plugin) -> Vec<Self> {
+        let all = [
+            (Self::Delivers, plugin.delivers()),
+            (Self::Reconciles, plugin.reconciles()),
+            (Self::Polls, plugin.polls()),
+            (Self::Activates, plugin.activates()),
+            (Self::Fetches, plugin.fetches()),
+        ];
+        all.into_iter().filter_map(|(ability, has)| has.then_some(ability)).collect()
+    }
 }
 
 /// All kinds, in the order of their names.
@@ -80,11 +115,12 @@ fn view(api: &Api, kind: &str) -> Option<KindView> {
     let Manifest {
         contract, kind, version, description, settings, secrets, secret_lists, verification, ingress, ..
     } = plugin.manifest().clone();
-    let digest = plugin.digest().to_owned();
+    let (does, digest) = (Ability::of(&*plugin), plugin.digest().to_owned());
     Some(KindView {
         kind,
         version,
         description,
+        does,
         contract,
         settings,
         secrets,

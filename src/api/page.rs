@@ -140,7 +140,7 @@ impl Paging {
         let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
         let has_more = items.len() > limit;
         items.truncate(limit);
-        let next_cursor = items.last().filter(|_| has_more).map(|(key, _)| URL_SAFE_NO_PAD.encode(key));
+        let next_cursor = items.last().filter(|_| has_more).map(|(key, _)| cursor_behind(key));
         let items: Vec<T> = items.into_iter().map(|(_, item)| item).collect();
         if !self.paged {
             return Ok(Json(List::Bare(items)));
@@ -148,6 +148,16 @@ impl Paging {
         let pagination = Pagination { limit: self.limit, total_count: total.await?, has_more, next_cursor, order };
         Ok(Json(List::Page(Page { items, pagination })))
     }
+}
+
+/// The cursor that goes on behind the item with this sort key.
+pub fn cursor_behind(key: &impl std::fmt::Display) -> String {
+    URL_SAFE_NO_PAD.encode(key.to_string())
+}
+
+/// The id that a cursor goes on behind.
+pub fn id_in<T: std::str::FromStr>(cursor: &str) -> Result<T, Problem> {
+    decode(cursor)?.parse().map_err(|_| invalid_cursor())
 }
 
 fn decode(cursor: &str) -> Result<String, Problem> {

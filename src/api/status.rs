@@ -10,9 +10,13 @@ use utoipa::ToSchema;
 use super::Api;
 use crate::{
     connectors::kinds::PluginReport,
+    executor::health::{Fares, Trouble},
     model::roster::ExecutorKind,
     registry::{view::Glance, watch::FileReport},
-    store::{deliveries, runs, sessions},
+    store::{
+        sessions,
+        tallies::{self, Tallies},
+    },
     wire::problem::Problem,
 };
 
@@ -37,6 +41,8 @@ pub struct StatusView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     connectors_file: Option<FileReport>,
+    /// When sessions, runs, deliveries and waiting sessions were counted: now, but for stores so large that it takes long.
+    counted_at_ms: i64,
     sessions: Total,
     /// How many there are, by status.
     runs: BTreeMap<String, i64>,
@@ -65,6 +71,14 @@ pub struct ExecutorView {
     kind: Option<ExecutorKind>,
     /// Sessions with a run that waits.
     waiting_sessions: i64,
+    /// Why it has no answers; absent while it has them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    trouble: Option<Trouble>,
+    /// When a worker last asked for runs of it, since the daemon's start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    asked_at_ms: Option<i64>,
 }
 
 /// The sandbox and what runs in it.
@@ -94,8 +108,9 @@ pub async fn get(State(api): State<Api>) -> Result<Json<StatusView>, Problem> {
     let now = api.clock.now_ms();
     let paused = api.connectors.pauses().await?;
     let draining = api.phase.is_draining();
-    let run_counts = runs::tally(&api.store).await?;
-    let delivery_counts = deliveries::read::tally(&api.store).await?;
+    let counted = tallies::read(&api.store).await?;
+    let Tallies { runs, deliveries, sessions, waiting } = &counted.value;
+    let age_ms = i64::try_from(counted.age().as_millis()).unwrap_or(i64::MAX);
     Ok(Json(StatusView {
         status: if draining { Readiness::Draining } else { Readiness::Ready },
         ready: !draining,
@@ -105,24 +120,31 @@ pub async fn get(State(api): State<Api>) -> Result<Json<StatusView>, Problem> {
         started_at_ms: api.started_ms,
         uptime_ms: now - api.started_ms,
         executor: api.executors.default_name().to_owned(),
-        executors: executors(&api).await?,
+        executors: executors(&api, waiting).await?,
         guests: GuestsView { allocation: api.allocation.clone(), plugins: api.connectors.kinds().plugins() },
         connectors: api.connectors.all().iter().map(|entry| api.connectors.glance(entry, &paused)).collect(),
         connectors_file: api.connectors.file().map(|report| FileReport::clone(&report)),
-        sessions: Total { total: sessions::count(&api.store).await? },
-        runs: run_counts.into_iter().map(|(status, count)| (name(status), count)).collect(),
-        deliveries: delivery_counts.into_iter().map(|(status, count)| (name(status), count)).collect(),
+        counted_at_ms: now.saturating_sub(age_ms),
+        sessions: Total { total: *sessions },
+        runs: runs.iter().map(|(status, count)| (name(status), *count)).collect(),
+        deliveries: deliveries.iter().map(|(status, count)| (name(status), *count)).collect(),
     }))
 }
 
-/// Those that are configured, and those that sessions still wait for.
-async fn executors(api: &Api) -> Result<Vec<ExecutorView>, Problem> {
+/// Those that are configured, and those that sessions still name.
+async fn executors(api: &Api, waiting: &[(String, i64)]) -> Result<Vec<ExecutorView>, Problem> {
     let mut found: BTreeMap<String, (Option<ExecutorKind>, i64)> =
         api.executors.all().map(|(name, kind)| (name.to_owned(), (Some(kind), 0))).collect();
-    for (name, count) in sessions::waiting(&api.store).await? {
-        found.entry(api.store.executor_name(name)).or_default().1 += count;
+    for name in sessions::named_executors(&api.store).await? {
+        found.entry(name).or_default();
     }
-    let view = |(name, (kind, waiting_sessions))| ExecutorView { name, kind, waiting_sessions };
+    for (name, count) in waiting {
+        found.entry(api.store.executor_name(name.clone())).or_default().1 += count;
+    }
+    let view = |(name, (kind, waiting_sessions)): (String, _)| {
+        let Fares { trouble, asked_at_ms } = api.health.of(&name);
+        ExecutorView { name, kind, waiting_sessions, trouble, asked_at_ms }
+    };
     Ok(found.into_iter().map(view).collect())
 }
 

@@ -20,7 +20,6 @@ use super::{
 use crate::{
     metrics::label::RunOutcome,
     model::{
-        artifact::MAX_ARTIFACTS,
         ids::RunId,
         output::Output,
         run::{RunError, RunStatus},
@@ -278,13 +277,7 @@ fn unknown_asset(id: &str) -> Problem {
 /// Whether the files of outputs are what they can be; whether they exist is for the transaction to say.
 fn check(outputs: &[Output]) -> Result<(), Problem> {
     for (at, output) in outputs.iter().enumerate() {
-        if output.artifacts.len() > MAX_ARTIFACTS {
-            return Err(invalid(&format!("outputs[{at}].artifacts"), &format!("at most {MAX_ARTIFACTS}")));
-        }
-        for (file, artifact) in output.artifacts.iter().enumerate() {
-            let wrong = |(field, expected)| invalid(&format!("outputs[{at}].artifacts[{file}].{field}"), expected);
-            artifact.check().map_err(wrong)?;
-        }
+        output.check().map_err(|(field, expected)| invalid(&format!("outputs[{at}].{field}"), &expected))?;
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ use crate::{
     executor::{
         Executor,
         echo::Echo,
+        health::Health,
         openai::OpenAi,
         push::{self, Push},
         settings::ExecutorSettings,
@@ -28,6 +29,7 @@ pub(super) struct Means {
     pub(super) egress: Arc<Egress>,
     pub(super) clock: Clock,
     pub(super) tokens: Arc<RunTokens>,
+    pub(super) health: Arc<Health>,
 }
 
 /// A post for each executor that the daemon performs itself.
@@ -43,6 +45,8 @@ pub(super) fn posts(settings: &Settings, roster: &Roster, means: &Means) -> Resu
         let concurrent_runs = section.and_then(ExecutorSettings::concurrent_runs);
         match made {
             Ok(executor) => posts.push(Post {
+                name: name.to_owned(),
+                health: Arc::clone(&means.health),
                 serves: roster.served_by(name),
                 concurrent_runs: concurrent_runs.unwrap_or(settings.queue.concurrent_runs),
                 executor,

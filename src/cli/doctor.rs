@@ -17,6 +17,7 @@ use crate::config::{Settings, located};
 mod clock;
 mod daemon;
 mod disk;
+mod executors;
 mod folder;
 mod key;
 

@@ -36,6 +36,11 @@ impl Progress {
         self.0.inc(1);
     }
 
+    /// So many steps are done in all.
+    pub(crate) fn reach(&self, count: u64) {
+        self.0.set_position(count);
+    }
+
     /// Says what is waited for now.
     pub(crate) fn say(&self, what: &str) {
         self.0.set_message(what.to_owned());

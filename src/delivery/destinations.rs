@@ -33,6 +33,9 @@ pub trait Destinations: Send + Sync {
 
     /// A secret of the sealed store, for targets that name one to sign with; none when there is none of this name.
     async fn secret(&self, name: &str) -> Result<Option<Secret>, Unreadable>;
+
+    /// The longest address of a URL that may be set as a target, in bytes. What was set under a higher limit is still sent to.
+    fn address_bytes(&self) -> usize;
 }
 
 /// No connectors: everything goes to URLs. For stores that are used without a registry.
@@ -55,5 +58,9 @@ impl Destinations for NoConnectors {
 
     async fn secret(&self, _: &str) -> Result<Option<Secret>, Unreadable> {
         Ok(None)
+    }
+
+    fn address_bytes(&self) -> usize {
+        usize::MAX
     }
 }

@@ -39,6 +39,7 @@ pub enum TargetError {
 pub async fn check(target: &ReplyTarget, destinations: &dyn Destinations) -> Result<ReplyTarget, TargetError> {
     match target.plugin.as_str() {
         "http" => {
+            check_length(target, destinations.address_bytes())?;
             let parsed = http(target).map_err(TargetError::Invalid)?;
             check_signing(&parsed, destinations).await?;
             Ok(target.clone())
@@ -139,6 +140,16 @@ fn http(target: &ReplyTarget) -> Result<HttpTarget, String> {
             reason
         }
     })
+}
+
+/// The address itself may be anything, and is not repeated.
+fn check_length(target: &ReplyTarget, most: usize) -> Result<(), TargetError> {
+    let length = target.address.len();
+    if length <= most {
+        return Ok(());
+    }
+    let detail = format!("the address has {length} bytes, the limit is {most} (delivery.http.address_bytes)");
+    Err(TargetError::Invalid(detail))
 }
 
 async fn check_signing(target: &HttpTarget, destinations: &dyn Destinations) -> Result<(), TargetError> {

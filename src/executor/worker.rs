@@ -9,6 +9,7 @@ use tracing::Instrument as _;
 use super::{
     Answer, Executor,
     attempt::{Again, Attempt, Failure},
+    health::Health,
 };
 use crate::{
     metrics::label::RunOutcome,
@@ -42,6 +43,10 @@ pub struct Worker {
 
 /// What a worker is for.
 pub struct Post {
+    /// The executor's name.
+    pub name: String,
+    /// Where it is taken down how the executor fares.
+    pub health: Arc<Health>,
     /// What the sessions that it serves have as executor; empty is the default.
     pub serves: Vec<String>,
     /// Runs at once.
@@ -120,7 +125,7 @@ impl Worker {
         let fence = Fence { run: run.id, epoch: run.epoch };
         let attempt = Attempt::new(&self.store, &self.desk.clock, &run);
         let end = tokio::select! {
-            answer = self.post.executor.perform(&run, &attempt) => match answer {
+            answer = self.asked(&run, &attempt) => match answer {
                 Ok(Answer::Said(outputs)) => End::Completed(outputs),
                 Ok(Answer::HandedOver) => {
                     tracing::info!(run = %run.id, "run {} was taken over by its receiver", run.id);
@@ -139,6 +144,13 @@ impl Worker {
         if let Some(refused) = self.finish(&run, end).await {
             self.finish(&run, End::Failed(refused)).await;
         }
+    }
+
+    /// What the executor answers; how it fares is taken down.
+    async fn asked(&self, run: &Run, attempt: &Attempt<'_>) -> Result<Answer, Failure> {
+        let answer = self.post.executor.perform(run, attempt).await;
+        self.post.health.attempted(&self.post.name, &answer, self.desk.clock.now_ms());
+        answer
     }
 
     /// Writes an attempt's end. What it says may be refused; then the answer is why, and the run is as it was.

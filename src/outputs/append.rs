@@ -1,10 +1,12 @@
 //! Outputs before the end of a run.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::{
     model::{
+        artifact::Artifact,
         happening,
+        ids::RunId,
         output::Output,
         run::{Run, RunStatus},
     },
@@ -70,10 +72,11 @@ async fn append_one(append: &Append, tx: &mut Tx<'_>) -> Result<Appended, StoreE
     if total > MAX_OUTPUTS {
         return Ok(Appended::TooMany);
     }
-    let rows = match rows(append, tx).await? {
-        Ok(rows) => rows,
+    let known = match files(&append.outputs, tx).await? {
+        Ok(known) => known,
         Err(missing) => return Ok(Appended::UnknownAsset(missing)),
     };
+    let rows = hold(append.fence.run, &append.outputs, &known, tx).await?;
     outputs::append(tx, append.fence, said, &rows, append.now_ms).await?;
     for (ordinal, output) in (said..).zip(&append.outputs) {
         tx.record(happening::output(&run, ordinal, output));
@@ -81,19 +84,33 @@ async fn append_one(append: &Append, tx: &mut Tx<'_>) -> Result<Appended, StoreE
     Ok(Appended::Total(total))
 }
 
-/// The outputs with what is known of their files, which the run holds from now on. Looking and holding are in one transaction,
+/// What is known of the files of outputs; or a file that does not exist. Looking and holding ([`hold`]) are in one transaction,
 /// so that no file is forgotten in between.
-async fn rows<'a>(append: &'a Append, tx: &mut Tx<'_>) -> Result<Result<Vec<NewOutput<'a>>, String>, StoreError> {
-    let ids: BTreeSet<&str> =
-        append.outputs.iter().flat_map(|output| &output.artifacts).map(|file| file.asset_id.as_str()).collect();
+pub(super) async fn files(
+    said: &[Output],
+    tx: &mut Tx<'_>,
+) -> Result<Result<HashMap<String, Artifact>, String>, StoreError> {
+    let ids: BTreeSet<&str> = ids(said).collect();
     let known = assets::artifacts(tx, &ids.iter().copied().collect::<Vec<_>>()).await?;
-    if let Some(missing) = ids.iter().find(|id| !known.contains_key(**id)) {
-        return Ok(Err((*missing).to_owned()));
-    }
-    assets::refer(tx, append.fence.run, ids.into_iter()).await?;
-    let rows = append.outputs.iter().map(|output| {
+    let missing = ids.into_iter().find(|id| !known.contains_key(*id)).map(str::to_owned);
+    Ok(missing.map_or(Ok(known), Err))
+}
+
+/// The outputs as they are stored; the run holds their files from now on.
+pub(super) async fn hold<'a>(
+    run: RunId,
+    said: &'a [Output],
+    known: &HashMap<String, Artifact>,
+    tx: &mut Tx<'_>,
+) -> Result<Vec<NewOutput<'a>>, StoreError> {
+    assets::refer(tx, run, ids(said).collect::<BTreeSet<_>>().into_iter()).await?;
+    let rows = said.iter().map(|output| {
         let resolved = output.artifacts.iter().filter_map(|file| Some(file.resolve(known.get(&file.asset_id)?)));
         NewOutput { content: &output.content, artifacts: resolved.collect() }
     });
-    Ok(Ok(rows.collect()))
+    Ok(rows.collect())
+}
+
+fn ids(said: &[Output]) -> impl Iterator<Item = &str> {
+    said.iter().flat_map(|output| &output.artifacts).map(|file| file.asset_id.as_str())
 }

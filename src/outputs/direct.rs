@@ -6,6 +6,7 @@ use serde_json::{Map, value::to_raw_value};
 
 use super::{
     address::{self, Desk},
+    append,
     finish::{End, Finish},
 };
 use crate::{
@@ -17,8 +18,7 @@ use crate::{
         target::ReplyTarget,
     },
     store::{
-        StoreError,
-        outputs::{self, NewOutput},
+        StoreError, outputs,
         receipts::{self, NewReceipt},
         runs::{self, Fence},
         sessions,
@@ -37,19 +37,21 @@ pub struct Say {
     pub session: SessionId,
     /// Where it goes, as it is stored.
     pub target: ReplyTarget,
-    /// What is said.
-    pub content: String,
+    /// What is said, and the files that go along.
+    pub output: Output,
     /// What its delivery is made with.
     pub desk: Desk,
 }
 
 /// Why nothing was said.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unsaid {
     /// There is no such session.
     UnknownSession,
     /// The key was used for something else.
     Conflict,
+    /// This file, which was to go along, does not exist.
+    UnknownAsset(String),
 }
 
 impl Command for Say {
@@ -74,6 +76,12 @@ async fn say_one(say: &Say, tx: &mut Tx<'_>) -> Result<Result<RunId, Unsaid>, St
             return Ok(if same { Ok(known.run) } else { Err(Unsaid::Conflict) });
         }
     }
+    let said = std::slice::from_ref(&say.output);
+    // Before anything is written: a refusal takes nothing back.
+    let known = match append::files(said, tx).await? {
+        Ok(known) => known,
+        Err(missing) => return Ok(Err(Unsaid::UnknownAsset(missing))),
+    };
     let Some(seq) = sessions::next_seq(tx, &say.session, now_ms).await? else {
         return Ok(Err(Unsaid::UnknownSession));
     };
@@ -84,10 +92,9 @@ async fn say_one(say: &Say, tx: &mut Tx<'_>) -> Result<Result<RunId, Unsaid>, St
     let fence = Fence { run: run.id, epoch: run.epoch };
     runs::insert(tx, std::slice::from_ref(&run)).await?;
     runs::complete(tx, run.id, now_ms).await?;
-    let said = Output::from(say.content.clone());
-    let row = NewOutput { content: &said.content, artifacts: Vec::new() };
-    outputs::append(tx, fence, 0, std::slice::from_ref(&row), now_ms).await?;
-    tx.record(happening::output(&run, 0, &said));
+    let rows = append::hold(run.id, said, &known, tx).await?;
+    outputs::append(tx, fence, 0, &rows, now_ms).await?;
+    tx.record(happening::output(&run, 0, &say.output));
     tx.record(run_updated(&run, RunChange::Completed(1)));
     let finish = Finish { fence, end: End::Completed(Vec::new()), desk: say.desk.clone() };
     address::address(&finish, &run, 1, tx).await?;

@@ -32,6 +32,10 @@ impl Destinations for Connectors {
     async fn secret(&self, name: &str) -> Result<Option<Secret>, Unreadable> {
         self.builder.vault.get(name).await.map_err(|error| Unreadable(error.to_string()))
     }
+
+    fn address_bytes(&self) -> usize {
+        self.builder.surroundings.address_bytes
+    }
 }
 
 /// Connectors as they would be after a change that is still being checked.
@@ -106,5 +110,9 @@ impl Destinations for Reachable<'_> {
 
     async fn secret(&self, name: &str) -> Result<Option<Secret>, Unreadable> {
         Destinations::secret(self.connectors, name).await
+    }
+
+    fn address_bytes(&self) -> usize {
+        self.connectors.address_bytes()
     }
 }

@@ -108,6 +108,12 @@ pub async fn refer(tx: &mut Tx<'_>, run: RunId, ids: impl Iterator<Item = &str>)
     Ok(())
 }
 
+/// Whether a run holds a file.
+pub async fn is_held(store: &Store, run: RunId, id: &str) -> Result<bool, StoreError> {
+    let query = Query::new("SELECT 1 FROM asset_refs WHERE asset_id = ? AND run_id = ?").bind(id).bind(run);
+    Ok(!store.read(query).await?.is_empty())
+}
+
 /// Up to `most` files that no run holds and that were last uploaded before `before_ms`. A walk over old files, for readers.
 pub async fn orphans(store: &Store, before_ms: i64, most: i64) -> Result<Vec<String>, StoreError> {
     let query = Query::new(

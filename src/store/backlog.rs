@@ -16,8 +16,14 @@ const WAITING: &str = "SELECT COUNT(*), MIN(created_ms) FROM deliveries WHERE st
 const SENDING: &str = "SELECT COUNT(*) FROM lanes WHERE state = 2";
 const UNRESOLVED: &str = "SELECT status, COUNT(*) FROM deliveries WHERE status IN (3, 4) GROUP BY status";
 
-/// What waits, and since when.
+/// What waits, and since when: now, or as it was a while ago where much does (see [`super::tallies`]).
 pub async fn read(store: &Store) -> Result<Backlog, StoreError> {
+    let own = store.clone();
+    let counted = store.backlog.get(async move { count_all(&own).await }).await?;
+    Ok(Backlog { writer_queue_depth: store.writer.waiting(), ..counted.value.clone() })
+}
+
+async fn count_all(store: &Store) -> Result<Backlog, StoreError> {
     let mut ready = only(store.read(Query::new(READY)).await?)?;
     let mut waiting = only(store.read(Query::new(WAITING)).await?)?;
     let unresolved = tally_codes(store, UNRESOLVED).await?;
@@ -41,7 +47,7 @@ pub async fn read(store: &Store) -> Result<Backlog, StoreError> {
         dead_letters: unresolved(DeliveryStatus::Dead),
         oldest_delivery_ms,
         paused,
-        writer_queue_depth: store.writer.waiting(),
+        writer_queue_depth: 0,
     })
 }
 

@@ -108,6 +108,17 @@ pub async fn waiting(store: &Store) -> Result<Vec<(String, i64)>, StoreError> {
     store.read(query).await?.into_iter().map(|mut row| Ok((row.take()?, row.take()?))).collect()
 }
 
+const NAMED: &str = "WITH RECURSIVE named (name) AS (\
+     SELECT MIN(executor) FROM sessions WHERE executor <> '' UNION ALL \
+     SELECT (SELECT MIN(executor) FROM sessions WHERE executor <> '' AND executor > named.name) \
+     FROM named WHERE named.name IS NOT NULL) \
+     SELECT name FROM named WHERE name IS NOT NULL";
+
+/// The executors that sessions name, whether or not any run of theirs waits.
+pub async fn named_executors(store: &Store) -> Result<Vec<String>, StoreError> {
+    store.read(Query::new(NAMED)).await?.into_iter().map(|mut row| row.take()).collect()
+}
+
 /// The place of a run that does not wait: the next one of the session. None when there is no such session.
 pub async fn next_seq(tx: &mut Tx<'_>, id: &SessionId, now_ms: i64) -> Result<Option<i64>, StoreError> {
     let query =

@@ -4,6 +4,7 @@ mod breaker;
 mod broken;
 mod connector;
 mod defaults;
+mod files;
 mod guard;
 mod look_up;
 mod operate;

@@ -1,6 +1,7 @@
 //! Executors by name: who performs which session's runs.
 
 mod choice;
+mod files;
 mod push;
 
 use kheish_host_tests::host::Host;

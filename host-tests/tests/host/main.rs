@@ -12,6 +12,7 @@ mod delivery;
 mod downloads;
 mod duplicates;
 mod events;
+mod examples;
 mod executors;
 mod http_contract;
 mod openai;

@@ -196,7 +196,7 @@ async fn accept(store: &Store, event: Accept) -> Result<Accepted, Refused> {
 
 /// The default executor's post.
 fn post(executor: Arc<dyn Executor>) -> Post {
-    Post { serves: vec![String::new()], concurrent_runs: 64, executor }
+    Post { name: "test".to_owned(), health: Arc::default(), serves: vec![String::new()], concurrent_runs: 64, executor }
 }
 
 async fn claim(store: &Store, clock: &Clock, limit: i64) -> Vec<ClaimedRun> {

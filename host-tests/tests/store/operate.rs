@@ -42,7 +42,7 @@ async fn say(store: &Store, clock: &Clock, session: &str) -> Result<DeliveryId, 
         run: clock.run_id(),
         session: SessionId::parse(session).unwrap(),
         target: target("https://one.example/"),
-        content: "hello".to_owned(),
+        output: "hello".to_owned().into(),
         desk: desk(clock),
     };
     let run = store.write(say).await.unwrap()?;

@@ -36,8 +36,14 @@ fn lane(connector: &str, lane: &str) -> ReplyTarget {
 
 async fn say(store: &Store, clock: &Clock, target: ReplyTarget) {
     let session = SessionId::parse("s").unwrap();
-    let say =
-        Say { receipt: None, run: clock.run_id(), session, target, content: "hello".to_owned(), desk: desk(clock) };
+    let say = Say {
+        receipt: None,
+        run: clock.run_id(),
+        session,
+        target,
+        output: "hello".to_owned().into(),
+        desk: desk(clock),
+    };
     store.write(say).await.unwrap().unwrap();
 }
 

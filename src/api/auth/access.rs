@@ -85,6 +85,11 @@ pub(super) fn spoken_of<'r>(method: &Method, path: &'r str) -> Option<&'r str> {
     segments(path).nth(2).filter(|_| is_about_one)
 }
 
+/// Whether a request looks at one file: whoever performs a run may look at the run's.
+pub(super) fn is_for_file(method: &Method, path: &str) -> bool {
+    method == Method::GET && ["/v1/assets/*", "/v1/assets/*/raw"].iter().any(|pattern| matches(pattern, path))
+}
+
 /// Whether a request that was let in is a row in the audit file.
 pub(super) fn is_audited(method: &Method, path: &str) -> bool {
     let of_worker = method == Method::POST && OF_WORKERS.iter().any(|pattern| matches(pattern, path));
@@ -213,6 +218,19 @@ mod tests {
             ["/v1/runs/claim", "/v1/runs/run_a", "/v1/runs/run_a/cancel", "/v1/runs/a%2fb/finish", "/v1/runs//finish"]
         {
             assert_eq!(spoken_of(&Method::POST, path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn files_of_a_run_are_looked_at_one_by_one() {
+        for path in ["/v1/assets/ab", "/v1/assets/ab/raw"] {
+            assert!(is_for_file(&Method::GET, path), "{path}");
+            for method in [Method::HEAD, Method::POST, Method::PUT, Method::DELETE] {
+                assert!(!is_for_file(&method, path), "{method} {path}");
+            }
+        }
+        for path in ["/v1/assets", "/v1/assets/", "/v1/assets/ab/raw/", "/v1/assets/a%2fb", "/v1/assets/../runs"] {
+            assert!(!is_for_file(&Method::GET, path), "{path}");
         }
     }
 

@@ -9,6 +9,7 @@ use crate::{
     api::{
         Api,
         auth::change::Touched,
+        page::{cursor_behind, id_in},
         runs::{parse, session_filter},
     },
     delivery::operate::{
@@ -29,6 +30,8 @@ struct Chosen {
     limit: i64,
     matched: i64,
     sources: Vec<StoredDelivery>,
+    /// Where the next call goes on.
+    next_cursor: Option<String>,
 }
 
 impl Chosen {
@@ -36,19 +39,23 @@ impl Chosen {
         let limit = limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT);
         let filter = DeliveryFilter { state: Some(DeliveryState::DeadLettered), ..filter };
         let matched = read::count(&api.store, &filter).await?;
-        Ok(Self { limit, matched, sources: read::list(&api.store, &filter, limit).await? })
-    }
-
-    fn is_truncated(&self) -> bool {
-        i64::try_from(self.sources.len()).is_ok_and(|selected| selected < self.matched)
+        // One more than wanted tells whether there are more.
+        let mut sources = read::list(&api.store, &filter, limit + 1).await?;
+        let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
+        let has_more = sources.len() > wanted;
+        sources.truncate(wanted);
+        let next_cursor = sources.last().filter(|_| has_more).map(|last| cursor_behind(&last.id));
+        Ok(Self { limit, matched, sources, next_cursor })
     }
 }
 
-fn narrowed(session: Option<&str>, run: Option<&str>, plugin: Option<String>) -> Result<DeliveryFilter, Problem> {
+/// Those of a session, a run and a plugin, from a cursor on.
+fn narrowed([session, run, plugin]: [Option<&str>; 3], cursor: Option<&str>) -> Result<DeliveryFilter, Problem> {
     Ok(DeliveryFilter {
         session: session.map(session_filter).transpose()?,
         run: run.map(parse).transpose()?,
-        plugin,
+        plugin: plugin.map(str::to_owned),
+        after: cursor.map(id_in).transpose()?,
         ..DeliveryFilter::default()
     })
 }
@@ -63,6 +70,8 @@ pub struct ReplayBody {
     plugin: Option<String>,
     /// 100 when absent, at most 500.
     limit: Option<i64>,
+    /// Where the last call ended: its `next_cursor`.
+    cursor: Option<String>,
     /// Looks and changes nothing.
     #[serde(default)]
     dry_run: bool,
@@ -81,14 +90,18 @@ pub struct ReplayedView {
     force: bool,
     unresolved_only: bool,
     limit: i64,
-    /// Dead letters that match.
+    /// Dead letters that match, wherever `cursor` goes on.
     matched: i64,
     /// Those of them within the limit.
     selected: usize,
     replayed: usize,
     existing_replays: usize,
-    /// Whether more match than were selected.
+    /// Whether more match behind those that were selected.
     truncated: bool,
+    /// The `cursor` of the call that goes on there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    next_cursor: Option<String>,
     items: Vec<ReplayedItem>,
 }
 
@@ -119,7 +132,7 @@ enum ReplayAction {
     request_body = ReplayBody,
     responses(
         (status = 200, description = "What was chosen, and what became of it", body = ReplayedView),
-        (status = 400, description = "invalid_session_id"),
+        (status = 400, description = "invalid_session_id, invalid_cursor"),
         (status = 404, description = "run_not_found"),
     ),
 )]
@@ -128,7 +141,8 @@ pub async fn replay(
     extract::Json(body): extract::Json<ReplayBody>,
 ) -> Result<(Extension<Touched>, Json<ReplayedView>), Problem> {
     let unresolved_only = body.unresolved_only.unwrap_or(true);
-    let filter = narrowed(body.session_id.as_deref(), body.run_id.as_deref(), body.plugin.clone())?;
+    let which = [&body.session_id, &body.run_id, &body.plugin].map(Option::as_deref);
+    let filter = narrowed(which, body.cursor.as_deref())?;
     let chosen = Chosen::of(&api, body.limit, DeliveryFilter { unresolved: unresolved_only, ..filter }).await?;
     let mut items = Vec::with_capacity(chosen.sources.len());
     let mut touched = Vec::new();
@@ -154,7 +168,8 @@ pub async fn replay(
         selected: items.len(),
         replayed: count(ReplayAction::Replayed),
         existing_replays: count(ReplayAction::ExistingReplay),
-        truncated: chosen.is_truncated(),
+        truncated: chosen.next_cursor.is_some(),
+        next_cursor: chosen.next_cursor,
         items,
     };
     Ok((Touched::deliveries(touched), Json(view)))
@@ -188,6 +203,8 @@ pub struct ResolveBody {
     plugin: Option<String>,
     /// 100 when absent, at most 500.
     limit: Option<i64>,
+    /// Where the last call ended: its `next_cursor`.
+    cursor: Option<String>,
     /// Looks and changes nothing.
     #[serde(default)]
     dry_run: bool,
@@ -206,6 +223,8 @@ pub struct PurgeBody {
     plugin: Option<String>,
     /// 100 when absent, at most 500.
     limit: Option<i64>,
+    /// Where the last call ended: its `next_cursor`.
+    cursor: Option<String>,
     /// Looks and changes nothing.
     #[serde(default)]
     dry_run: bool,
@@ -220,14 +239,18 @@ pub struct PurgeBody {
 pub struct EndedView {
     dry_run: bool,
     limit: i64,
-    /// Dead letters that match.
+    /// Dead letters that match, wherever `cursor` goes on.
     matched: i64,
     /// Those of them within the limit.
     selected: usize,
     /// How many were resolved or removed.
     done: usize,
-    /// Whether more match than were selected.
+    /// Whether more match behind those that were selected.
     truncated: bool,
+    /// The `cursor` of the call that goes on there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    next_cursor: Option<String>,
     items: Vec<EndedItem>,
 }
 
@@ -256,7 +279,7 @@ enum EndAction {
     request_body = ResolveBody,
     responses(
         (status = 200, description = "What was chosen, and what became of it", body = EndedView),
-        (status = 400, description = "invalid_session_id, text_too_long"),
+        (status = 400, description = "invalid_session_id, invalid_cursor, text_too_long"),
         (status = 404, description = "run_not_found"),
     ),
 )]
@@ -265,7 +288,8 @@ pub async fn resolve(
     extract::Json(body): extract::Json<ResolveBody>,
 ) -> Result<(Extension<Touched>, Json<EndedView>), Problem> {
     let end = End::Resolve(reason(body.reason)?);
-    let filter = narrowed(body.session_id.as_deref(), body.run_id.as_deref(), body.plugin)?;
+    let which = [&body.session_id, &body.run_id, &body.plugin].map(Option::as_deref);
+    let filter = narrowed(which, body.cursor.as_deref())?;
     let chosen = Chosen::of(&api, body.limit, DeliveryFilter { unresolved: true, ..filter }).await?;
     end_all(&api, chosen, &end, body.dry_run).await
 }
@@ -276,7 +300,7 @@ pub async fn resolve(
     request_body = PurgeBody,
     responses(
         (status = 200, description = "What was chosen, and what became of it", body = EndedView),
-        (status = 400, description = "invalid_session_id, invalid_age"),
+        (status = 400, description = "invalid_session_id, invalid_cursor, invalid_age"),
         (status = 404, description = "run_not_found"),
     ),
 )]
@@ -289,7 +313,8 @@ pub async fn purge(
     }
     // Without an age only what was resolved: nothing ended before 1970.
     let done_by_ms = body.older_than_ms.map_or(-1, |age| api.clock.now_ms().saturating_sub(age));
-    let filter = narrowed(body.session_id.as_deref(), body.run_id.as_deref(), body.plugin)?;
+    let which = [&body.session_id, &body.run_id, &body.plugin].map(Option::as_deref);
+    let filter = narrowed(which, body.cursor.as_deref())?;
     let chosen = Chosen::of(&api, body.limit, DeliveryFilter { done_by_ms: Some(done_by_ms), ..filter }).await?;
     end_all(&api, chosen, &End::Purge, body.dry_run).await
 }
@@ -304,9 +329,9 @@ async fn end_all(
         End::Purge => (EndAction::WouldPurge, EndAction::Purged),
         End::Resolve(_) | End::Cancel => (EndAction::WouldResolve, EndAction::Resolved),
     };
-    let (limit, matched, truncated) = (chosen.limit, chosen.matched, chosen.is_truncated());
-    let mut items = Vec::with_capacity(chosen.sources.len());
-    for source in &chosen.sources {
+    let Chosen { limit, matched, sources, next_cursor } = chosen;
+    let mut items = Vec::with_capacity(sources.len());
+    for source in &sources {
         let action = if dry_run {
             would
         } else {
@@ -317,6 +342,7 @@ async fn end_all(
     }
     let done: Vec<DeliveryId> = items.iter().filter(|item| item.action == did).map(|item| item.delivery_id).collect();
     let selected = items.len();
-    let view = EndedView { dry_run, limit, matched, selected, done: done.len(), truncated, items };
+    let (truncated, done_count) = (next_cursor.is_some(), done.len());
+    let view = EndedView { dry_run, limit, matched, selected, done: done_count, truncated, next_cursor, items };
     Ok((Touched::deliveries(done), Json(view)))
 }

@@ -15,7 +15,7 @@ use crate::{
     api::{Api, auth::change::Touched, sessions, submit::idempotency_key},
     delivery::targets,
     ingress::{answer, prepare::receipt_key},
-    model::{ids::SessionId, target::ReplyTarget},
+    model::{artifact::ArtifactReference, ids::SessionId, output::Output, target::ReplyTarget},
     outputs::{
         address::Desk,
         direct::{Say, Unsaid},
@@ -37,8 +37,12 @@ pub struct SendBody {
     plugin: String,
     /// The address in that plugin's form.
     target: String,
-    #[schema(min_length = 1)]
+    /// Empty only where files go along.
     content: String,
+    /// Files that go along, 32 at most, as with the outputs of runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 32)]
+    artifacts: Vec<ArtifactReference>,
 }
 
 /// Send something to a target.
@@ -52,7 +56,7 @@ pub struct SendBody {
     request_body = SendBody,
     responses(
         (status = 202, description = "The delivery", body = DeliveryView),
-        (status = 400, description = "empty_content, reply_target_invalid, invalid_idempotency_key"),
+        (status = 400, description = "empty_content, asset_not_found, reply_target_invalid, invalid_idempotency_key"),
         (status = 404, description = "session_not_found"),
         (status = 409, description = "idempotency_conflict"),
         (status = 502, description = "connector_failed: it could not check the target"),
@@ -64,9 +68,13 @@ pub async fn create(
     extract::Json(body): extract::Json<SendBody>,
 ) -> Result<(StatusCode, axum::Extension<Touched>, Json<DeliveryView>), Problem> {
     let session = SessionId::parse(&body.session_id).map_err(|_| sessions::not_found(&body.session_id))?;
-    if body.content.is_empty() {
-        return Err(Problem::bad_request(DOMAIN, "empty_content", "give a content"));
+    let output = Output { content: body.content.clone(), artifacts: body.artifacts.clone() };
+    if output.content.is_empty() && output.artifacts.is_empty() {
+        return Err(Problem::bad_request(DOMAIN, "empty_content", "give a content, or files"));
     }
+    output.check().map_err(|(field, expected)| {
+        Problem::bad_request(DOMAIN, "invalid_payload", format!("`{field}`: expected {expected}"))
+    })?;
     let run = api.clock.run_id();
     // The fingerprint is of what was sent: how a plugin writes an address may change between two of the same.
     let fingerprint = Sha256::digest(json!(&body).to_string()).into();
@@ -78,7 +86,7 @@ pub async fn create(
         receipt: key.map(|key| NewReceipt { key, fingerprint, run }),
         run,
         target: target.map_err(|error| answer::target_refused(DOMAIN, &error))?,
-        content: body.content,
+        output,
         desk: Desk { clock: api.clock.clone(), destinations: api.connectors.clone() },
         session,
     };
@@ -87,6 +95,9 @@ pub async fn create(
         Unsaid::Conflict => {
             let detail = "the key was used for another delivery: send what was sent before, or take a new key";
             Problem::conflict("idempotency", "idempotency_conflict", detail)
+        }
+        Unsaid::UnknownAsset(id) => {
+            Problem::bad_request(DOMAIN, "asset_not_found", format!("asset `{id}` does not exist: upload it first"))
         }
     })?;
     let filter = DeliveryFilter { run: Some(run), ..DeliveryFilter::default() };

@@ -93,6 +93,7 @@ pub async fn claim(
         return Err(invalid("wait_ms", "0 to 60000"));
     }
     let lease_ms = lease_ms(&api, body.lease_ms)?;
+    api.health.asked(body.executor.as_deref().unwrap_or(api.executors.default_name()), api.clock.now_ms());
     let owner = format!("worker:{}", body.worker_id);
     let claimed = claim_within(&api, Claim { owner, executors, limit, lease_ms, now_ms: 0 }, wait_ms).await?;
     let mut leased = Vec::with_capacity(claimed.len());

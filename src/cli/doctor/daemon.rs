@@ -4,7 +4,7 @@ use std::net::TcpListener;
 
 use serde_json::Value;
 
-use super::{Check, clock};
+use super::{Check, clock, executors};
 use crate::{
     cli::{
         client::{Answer, is_loopback},
@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Something that has waited longer wants to be looked at.
-const LONG_MS: i64 = 5 * 60 * 1000;
+pub(super) const LONG_MS: i64 = 5 * 60 * 1000;
 
 /// Looks at the daemon; without one, at the place that it would take.
 pub(super) async fn look(console: &Console, checks: &mut Vec<Check>) {
@@ -40,12 +40,17 @@ pub(super) async fn look(console: &Console, checks: &mut Vec<Check>) {
         Ok(answer) => plugins(&answer.json),
         Err(failure) => silent("plugins", &failure),
     });
+    let mut views = Value::Null;
     match console.client.find("/v1/runtime/connectors").await {
-        Ok(Some(answer)) => checks.push(connectors(&answer.json)),
+        Ok(Some(answer)) => {
+            checks.push(connectors(&answer.json));
+            views = answer.json;
+        }
         // A daemon of an older version has no such route.
         Ok(None) => {}
         Err(failure) => checks.push(silent("connectors", &failure)),
     }
+    checks.push(executors::look(&status.json, list(&views, "")));
     checks.push(backlog(console, &status.json).await);
 }
 
@@ -95,7 +100,7 @@ fn ready(status: &Answer) -> Check {
 }
 
 /// `name: reason; name: reason`.
-fn told(items: impl Iterator<Item = (String, String)>) -> String {
+pub(super) fn told(items: impl Iterator<Item = (String, String)>) -> String {
     items.map(|(name, reason)| printable(&format!("{name}: {reason}"))).collect::<Vec<_>>().join("; ")
 }
 

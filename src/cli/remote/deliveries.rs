@@ -10,9 +10,11 @@ use super::{Console, lists::Paging, runs::millis};
 use crate::cli::{
     client::{path, query},
     failure::Failure,
-    output::{FAINT, cell, list, note, plain, printable, state_cell, styled, table, text, time_cell},
+    output::{cell, list, plain, printable, state_cell, table, text, time_cell},
     time::parse_span,
 };
+
+mod bulk;
 
 /// What to do with deliveries.
 #[derive(Debug, Subcommand)]
@@ -98,9 +100,9 @@ pub enum DeliveriesCommand {
         /// Which.
         #[command(flatten)]
         which: Which,
-        /// The most of them, up to 500.
-        #[arg(long, value_name = "COUNT")]
-        limit: Option<u32>,
+        /// The most of them; all that match when absent.
+        #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
+        limit: Option<u64>,
         /// Show what would be done.
         #[arg(long)]
         dry_run: bool,
@@ -141,16 +143,13 @@ impl Which {
         [("session_id", self.session.as_deref()), ("run_id", self.run.as_deref()), ("plugin", self.plugin.as_deref())]
     }
 
-    /// A body that chooses, and says how many and whether to look only.
-    fn body(&self, limit: Option<u32>, dry_run: bool) -> Value {
+    /// A body that chooses, and says whether to look only.
+    fn body(&self, dry_run: bool) -> Value {
         let mut body = json!({ "dry_run": dry_run });
         for (name, value) in self.pairs() {
             if let Some(value) = value {
                 body[name] = value.into();
             }
-        }
-        if let Some(limit) = limit {
-            body["limit"] = limit.into();
         }
         body
     }
@@ -162,7 +161,7 @@ pub struct Chosen {
     /// The delivery.
     #[arg(required_unless_present = "every", conflicts_with = "every")]
     delivery: Option<String>,
-    /// All that nobody resolved and that match, up to 500.
+    /// All that nobody resolved and that match.
     #[arg(long = "all", id = "every")]
     every: bool,
     /// Of this session.
@@ -174,21 +173,18 @@ pub struct Chosen {
     /// To targets of this plugin.
     #[arg(long, value_name = "PLUGIN", requires = "every")]
     plugin: Option<String>,
-    /// The most of them, up to 500.
-    #[arg(long, value_name = "COUNT", requires = "every")]
-    limit: Option<u32>,
+    /// The most of them; all that match when absent.
+    #[arg(long, value_name = "COUNT", requires = "every", value_parser = clap::value_parser!(u64).range(1..))]
+    limit: Option<u64>,
     /// Show what would be done.
     #[arg(long, requires = "every")]
     dry_run: bool,
 }
 
-/// The most that one call takes.
-const MOST: u32 = 500;
-
 impl Chosen {
     fn body(&self) -> Value {
         let which = Which { session: self.session.clone(), run: self.run.clone(), plugin: self.plugin.clone() };
-        which.body(Some(self.limit.unwrap_or(MOST)), self.dry_run)
+        which.body(self.dry_run)
     }
 }
 
@@ -212,7 +208,7 @@ pub(super) async fn run(console: &Console, command: DeliveriesCommand) -> Result
             None => {
                 let mut body = chosen.body();
                 body["force"] = force.into();
-                many(console, "replay-bulk", &body).await
+                bulk::run(console, "replay-bulk", body, chosen.limit).await
             }
         },
         DeliveriesCommand::Resolve { chosen, reason } => {
@@ -224,7 +220,7 @@ pub(super) async fn run(console: &Console, command: DeliveriesCommand) -> Result
                 Some(delivery) => {
                     one(console, &path(&["v1", "deliveries", delivery, "resolve"])?, Some(&body), "").await
                 }
-                None => many(console, "resolve-bulk", &body).await,
+                None => bulk::run(console, "resolve-bulk", body, chosen.limit).await,
             }
         }
         DeliveriesCommand::LookUp { delivery } => {
@@ -241,11 +237,11 @@ pub(super) async fn run(console: &Console, command: DeliveriesCommand) -> Result
             one(console, &path(&["v1", "deliveries", &delivery, "cancel"])?, None, "").await
         }
         DeliveriesCommand::Purge { older_than, which, limit, dry_run } => {
-            let mut body = which.body(Some(limit.unwrap_or(MOST)), dry_run);
+            let mut body = which.body(dry_run);
             if let Some(age) = older_than {
                 body["older_than_ms"] = millis(age).into();
             }
-            many(console, "purge", &body).await
+            bulk::run(console, "purge", body, limit).await
         }
         DeliveriesCommand::Reset { target, plugin, connector, dry_run } => {
             let mut body = json!({ "dry_run": dry_run });
@@ -274,33 +270,6 @@ async fn one(console: &Console, place: &str, body: Option<&Value>, pointer: &str
     }
     let delivery = answer.json.pointer(pointer).unwrap_or(&Value::Null);
     show_all(console, std::slice::from_ref(delivery))
-}
-
-/// Does something to many dead letters and shows what became of each.
-async fn many(console: &Console, verb: &str, body: &Value) -> Result<(), Failure> {
-    let answer = console.client.send(Method::POST, &format!("/v1/deliveries/{verb}"), Some(body)).await?;
-    if console.out.is_json() {
-        return console.out.document(&answer.body);
-    }
-    let mut rows = table(&["ACTION", "DELIVERY", "REPLAY", "TARGET", "ERROR"]);
-    for item in list(&answer.json, "/items") {
-        rows.add_row([
-            cell(text(item, "/action")),
-            cell(text(item, "/source/delivery_id")),
-            cell(text(item, "/replay/delivery_id")),
-            cell(text(item, "/source/target")),
-            cell(text(item, "/source/terminal_error/code")),
-        ]);
-    }
-    console.out.table(rows, "there are no such dead letters")?;
-    if answer.json["truncated"] == true {
-        let (selected, matched) = (&answer.json["selected"], &answer.json["matched"]);
-        note(styled(
-            FAINT,
-            format!("{selected} of {matched}; narrow it by --session, --run or --plugin for the others"),
-        ));
-    }
-    Ok(())
 }
 
 async fn reset(console: &Console, body: &Value) -> Result<(), Failure> {

@@ -14,7 +14,7 @@ pub(super) async fn show_all(console: &Console) -> Result<(), Failure> {
     if console.out.is_json() {
         return console.out.document(&answer.body);
     }
-    let mut rows = table(&["KIND", "VERSION", "FILE", "SECRETS", "DESCRIPTION"]);
+    let mut rows = table(&["KIND", "VERSION", "FILE", "SECRETS", "DOES", "DESCRIPTION"]);
     for kind in list(&answer.json, "") {
         let secrets = ["secrets", "secret_lists"].into_iter().flat_map(|member| kind[member].as_object()).flatten();
         let slots: Vec<&str> = secrets.map(|(slot, _)| slot.as_str()).collect();
@@ -23,6 +23,7 @@ pub(super) async fn show_all(console: &Console) -> Result<(), Failure> {
             cell(text(kind, "/version")),
             cell(text(kind, "/file")),
             cell(&slots.join(", ")),
+            cell(&plain("", &kind["does"])),
             cell(text(kind, "/description")),
         ]);
     }
@@ -38,6 +39,8 @@ pub(super) async fn show(console: &Console, kind: &str) -> Result<(), Failure> {
     let head = format!("{} {}", printable(text(kind, "/kind")), printable(text(kind, "/version")));
     out.line(format_args!("{}  {}", styled(STRONG, head), printable(text(kind, "/description"))))?;
     out.line(format_args!("{} {}", printable(text(kind, "/file")), printable(text(kind, "/digest"))))?;
+    let does = plain("", &kind["does"]);
+    out.line(format_args!("does: {}", if does.is_empty() { "takes events" } else { &does }))?;
     out.line(format_args!("\n{}", styled(STRONG, "Settings")))?;
     let mut rows = table(&["FIELD", "TYPE", "DEFAULT", "DESCRIPTION"]);
     for (name, schema) in kind["settings"]["properties"].as_object().into_iter().flatten() {

@@ -56,6 +56,15 @@ pub(super) async fn run(console: &Console) -> Result<(), Failure> {
     let uptime = status["uptime_ms"].as_i64().map(time::span).unwrap_or_default();
     fact("up", uptime)?;
     fact("executor", printable(text(status, "/executor")))?;
+    for executor in list(status, "/executors") {
+        let name = printable(text(executor, "/name"));
+        if executor["type"].is_null() {
+            fact("", format!("{name} {}, and sessions name it", state("failed")))?;
+        } else if executor["trouble"].is_object() {
+            let code = printable(text(executor, "/trouble/code"));
+            fact("", format!("{name} {}: {code}; see doctor", state("failed")))?;
+        }
+    }
     fact("sessions", plain("", &status["sessions"]["total"]))?;
     fact("runs", counts(&status["runs"]))?;
     fact("deliveries", counts(&status["deliveries"]))?;

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use crate::{
     egress::EgressError,
     executor::{attempt::Failure, openai::failure::wait},
-    model::{artifact::MAX_ARTIFACTS, output::Output},
+    model::output::Output,
     outputs::append::MAX_OUTPUTS,
     secrets::mask,
 };
@@ -28,14 +28,8 @@ pub(super) fn outputs(body: &[u8]) -> Result<Vec<Output>, Failure> {
         return Err(wrong(format!("the receiver gave more than {MAX_OUTPUTS} outputs")));
     }
     for (at, output) in said.outputs.iter().enumerate() {
-        if output.artifacts.len() > MAX_ARTIFACTS {
-            return Err(wrong(format!("outputs[{at}].artifacts: expected at most {MAX_ARTIFACTS}")));
-        }
-        for (file, artifact) in output.artifacts.iter().enumerate() {
-            let wrong =
-                |(field, expected)| wrong(format!("outputs[{at}].artifacts[{file}].{field}: expected {expected}"));
-            artifact.check().map_err(wrong)?;
-        }
+        let invalid = |(field, expected)| wrong(format!("outputs[{at}].{field}: expected {expected}"));
+        output.check().map_err(invalid)?;
     }
     Ok(said.outputs)
 }

@@ -101,9 +101,9 @@ async fn a_terminal_is_given_no_orders_from_elsewhere() {
 #[tokio::test]
 async fn a_kind_shows_its_settings_and_secrets() {
     let kind = json!({ "kind": "http", "version": "1.0.0", "description": "Webhooks", "file": "http.wasm", "digest": "ab",
-                       "settings": { "properties": { "actor_id": { "type": "string", "default": "http-webhook" } } },
+                       "does": ["delivers", "polls"], "settings": { "properties": { "actor_id": { "type": "string", "default": "http-webhook" } } },
                        "secrets": { "hmac_secret": { "description": "signs requests", "required": false } } });
     let (_daemon, cli) = scripted(move |_| answer(200, &kind)).await;
     let ran = cli.run(&["connectors", "kinds", "http"]).await.expect(0);
-    ran.says(&["Webhooks", "actor_id", "http-webhook", "hmac_secret", "signs requests"]);
+    ran.says(&["Webhooks", "actor_id", "http-webhook", "hmac_secret", "signs requests", "does: delivers, polls"]);
 }

@@ -4,8 +4,9 @@ use kheish_host_tests::{
     cli::Cli,
     host::Host,
     receiver::{Receiver, Reply},
+    wait::eventually,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[tokio::test]
 async fn dead_letters_are_seen_replayed_resolved_and_purged() {
@@ -40,4 +41,43 @@ async fn dead_letters_are_seen_replayed_resolved_and_purged() {
     {
         cli.run(wrong).await.expect(2);
     }
+}
+
+/// More than one call takes.
+const MANY: usize = 501;
+
+#[tokio::test]
+async fn all_means_all() {
+    let receiver = Receiver::scripted(|_| Reply::Status(404)).await;
+    let host = Host::builder().plugins(&[]).start().await;
+    host.make_session("s").await;
+    let body = json!({ "content": "work", "reply_targets": [receiver.target_json("/in")] });
+    let run = host.submit("s", &body).await.expect(202);
+    let worker = host.worker("w");
+    worker.finish(&worker.take().await, &vec!["hello"; MANY]).await.expect(200);
+    eventually("all are dead", async || (host.ledger().await["deliveries"]["dead_lettered"] == MANY).then_some(()))
+        .await;
+    let cli = Cli::of(&host);
+    let look = cli.run(&["deliveries", "replay", "--all", "--dry-run"]).await.expect(0);
+    look.says(&["501 match: 501 would_replay"]);
+    // They die again: what is made on the way is not taken for more to do.
+    let replayed = cli.run(&["deliveries", "replay", "--all", "--force", "--output", "json"]).await.expect(0).json();
+    let count = |pointer: &str| replayed[pointer].as_u64().unwrap_or_default();
+    assert_eq!((count("matched"), count("selected"), count("replayed")), (501, 501, 501));
+    assert_eq!(replayed["items"].as_array().map(Vec::len), Some(MANY));
+    eventually("all are dead again", async || {
+        (host.ledger().await["deliveries"]["dead_lettered"] == 2 * MANY).then_some(())
+    })
+    .await;
+    let some =
+        cli.run(&["deliveries", "resolve", "--all", "--limit", "502", "--output", "json"]).await.expect(0).json();
+    assert_eq!((&some["done"], &some["truncated"]), (&json!(502), &json!(true)));
+    cli.run(&["deliveries", "resolve", "--all", "--run", run.text("/run_id")])
+        .await
+        .expect(0)
+        .says(&["500 match: 500 resolved"]);
+    cli.run(&["deliveries", "resolve", "--all"]).await.expect(0).says(&["there are no such dead letters"]);
+    cli.run(&["deliveries", "purge"]).await.expect(0).says(&["1002 match: 1002 purged"]);
+    let left = host.get("/v1/deliveries/dead-letter?page=true").await.expect(200).json;
+    assert_eq!(left["items"], Value::Array(Vec::new()));
 }

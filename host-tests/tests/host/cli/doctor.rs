@@ -5,8 +5,9 @@ use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 use kheish_host_tests::{
     cli::{Cli, Ran},
     host::Host,
+    receiver::{Receiver, Reply},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{answer, problem, scripted};
 
@@ -28,7 +29,7 @@ fn mode(path: &Path, mode: u32) {
 async fn a_healthy_daemon_passes() {
     let host = Host::builder().start().await;
     let found = doctor(&Cli::of(&host), &host.state_folder()).await.expect(0).json();
-    for name in ["folder", "lock", "port", "daemon", "clock", "plugins", "backlog"] {
+    for name in ["folder", "lock", "port", "daemon", "clock", "plugins", "executors", "backlog"] {
         assert_eq!(check(&found, name).0, "ok", "{name}: {found:#}");
     }
     assert!(check(&found, "lock").1.contains("a daemon holds"), "{found:#}");
@@ -84,6 +85,69 @@ async fn what_a_daemon_says_is_judged() {
     assert_eq!(verdicts, ["warning", "failed", "ok", "warning", "failed", "warning", "warning"], "{found:#}");
     assert!(check(&found, "connectors").1.contains("http/b is outdated: bad field"));
     assert!(check(&found, "backlog").1.contains("3 deliveries are dead letters"));
+}
+
+const FAR: &str = "[queue]\nmax_attempts = 1\n[executors.near]\ntype = \"claim\"\n";
+
+/// Says something in a session of this executor.
+async fn say(host: &Host, session: &str, executor: &str) -> String {
+    host.post("/v1/sessions", &json!({ "session_id": session, "executor": executor })).await.expect(201);
+    host.submit(session, &json!({ "content": "x" })).await.expect(202).text("/run_id").to_owned()
+}
+
+#[tokio::test]
+async fn executors_that_do_not_answer_or_are_gone_are_found() {
+    let receiver = Receiver::scripted(|_| Reply::Status(503)).await;
+    let url = receiver.url("/in");
+    let push =
+        format!("[executors.far]\ntype = \"push\"\nurl = \"{url}\"\nunsigned = true\nallow_private_network = true\n");
+    let mut host = Host::builder().settings(&format!("{FAR}{push}")).start().await;
+    let body = json!({ "allow_unauthenticated_ingress": true, "executor": "far" });
+    host.put_http("orders", &body).await.expect(201);
+    let cli = Cli::of(&host);
+    let look = async |cli: &Cli, code: i32| doctor(cli, &host.state_folder()).await.expect(code).json();
+    assert_eq!(check(&look(&cli, 0).await, "executors").0, "ok");
+    let failed = say(&host, "room", "far").await;
+    host.run_when(&failed, "failed").await;
+    let found = look(&cli, 6).await;
+    let (verdict, told) = check(&found, "executors");
+    assert_eq!(verdict, "failed", "{found:#}");
+    for part in ["far: no answer", "push_unavailable: the receiver answered 503", "its sessions come from http/orders"]
+    {
+        assert!(told.contains(part), "{told}");
+    }
+    cli.run(&["status"]).await.expect(0).says(&["far failed: push_unavailable"]);
+    receiver.follow(|_| Reply::Body(200, "application/json", json!({ "outputs": [] }).to_string()));
+    let well = host.submit("room", &json!({ "content": "x" })).await.expect(202);
+    host.run_when(well.text("/run_id"), "completed").await;
+    assert_eq!(check(&look(&cli, 0).await, "executors").0, "ok", "one answer ends the trouble");
+    // Work that nobody asks for.
+    say(&host, "hall", "near").await;
+    let found = look(&cli, 0).await;
+    let (verdict, told) = check(&found, "executors");
+    assert!(verdict == "warning" && told.contains("near: 1 sessions wait, and no worker has asked"), "{told}");
+    host.worker("w").ask(&json!({ "executor": "near", "max_runs": 1 })).await.expect(200);
+    say(&host, "lobby", "near").await;
+    assert_eq!(check(&look(&cli, 0).await, "executors").0, "ok", "a worker is there");
+    // Their sections are taken away: one has work that waits, the other only a session, and a connector.
+    std::fs::write(host.state_folder().with_file_name("settings.toml"), "").unwrap();
+    host.kill();
+    host.restart().await;
+    let cli = Cli::of(&host);
+    let found = doctor(&cli, &host.state_folder()).await.expect(6).json();
+    let (verdict, told) = check(&found, "executors");
+    assert_eq!(verdict, "failed");
+    for part in [
+        "near: it is not configured",
+        "1 of them wait",
+        "far: it is not configured",
+        "0 of them wait; its sessions come from http/orders",
+    ] {
+        assert!(told.contains(part), "{told}");
+    }
+    let (verdict, told) = check(&found, "connectors");
+    assert!(verdict == "failed" && told.contains("http/orders is failed: there is no executor `far`"), "{told}");
+    cli.run(&["status"]).await.expect(0).says(&["near failed, and sessions name it"]);
 }
 
 #[tokio::test]

@@ -146,6 +146,11 @@ async fn many_dead_letters_are_looked_at_before_they_are_replayed() {
     let look = bulk(json!({ "dry_run": true, "limit": 2 })).await;
     assert_eq!((&look["matched"], &look["selected"], &look["truncated"]), (&json!(3), &json!(2), &json!(true)));
     assert_eq!((&look["replayed"], &look["items"][0]["action"]), (&json!(0), &json!("would_replay")));
+    let rest = bulk(json!({ "dry_run": true, "limit": 2, "cursor": look["next_cursor"] })).await;
+    assert_eq!((&rest["matched"], &rest["selected"], &rest["truncated"]), (&json!(3), &json!(1), &json!(false)));
+    assert_eq!((&rest["items"][0]["replayed_from_delivery_id"], rest.get("next_cursor")), (&json!(dead[2]), None));
+    let wrong = host.post("/v1/deliveries/replay-bulk", &json!({ "cursor": "?" })).await;
+    wrong.problem(400, "pagination", "invalid_cursor");
     assert_eq!(receiver.received().len(), 3, "nothing was sent");
     act(&host, &dead[0], "resolve", &json!({ "reason": "not needed" })).await.expect(200);
     let done = bulk(json!({ "session_id": "s" })).await;

@@ -169,3 +169,38 @@ async fn in_the_connectors_file_of_one_kind() {
     assert_eq!(ended.code, Some(2), "{}", ended.stderr);
     assert!(ended.stderr.contains("outbox/b") && ended.stderr.contains("no connector `outbox/c`"), "{}", ended.stderr);
 }
+
+#[tokio::test]
+async fn a_url_is_as_long_as_the_settings_allow() {
+    let settings = "[delivery.http]\naddress_bytes = 100\n";
+    let connector = Http::named("orders").bearer("tok").set(ALLOW);
+    let mut host = builder().plugins(&[HTTP]).settings(settings).connectors(connector).start().await;
+    host.make_session("s").await;
+    let url = |length: usize| format!("https://example.com/{}", "x".repeat(length - 20));
+    let (fits, long) = (target("http", &url(100)), target("http", &url(101)));
+    let said = "the address has 101 bytes, the limit is 100 (delivery.http.address_bytes)";
+    let submitted = host.submit("s", &json!({ "content": "x", "reply_targets": [long] })).await;
+    assert_eq!(submitted.problem(400, "runs", "reply_target_invalid"), said);
+    let defaults = json!({ "reply_targets": [fits, long] });
+    let set = host.put("/v1/sessions/s/reply-targets", &defaults).await;
+    assert_eq!(set.problem(400, "sessions", "reply_target_invalid"), said);
+    assert_eq!(set.text("/errors/0/pointer"), "/reply_targets/1");
+    let body = json!({ "session_id": "s", "plugin": "http", "target": url(101), "content": "x" });
+    assert_eq!(host.post("/v1/deliveries", &body).await.problem(400, "deliveries", "reply_target_invalid"), said);
+    let made =
+        host.put_http("made", &json!({ "bearer_token": { "value": "tok" }, "default_reply_targets": [long] })).await;
+    assert_eq!((made.status, made.text("/errors/0/detail")), (400, said));
+    let mut payload = event("k", "room", "hello");
+    payload["reply_targets"] = json!([long]);
+    let sender = host.sender("orders").bearer("tok");
+    let named = host.refuses(400, "reply_target_invalid", sender.post(&payload)).await;
+    assert_eq!(named.text("/detail"), said);
+    payload["reply_targets"] = json!([fits]);
+    sender.post(&payload).await.expect(200);
+    host.put("/v1/sessions/s/reply-targets", &json!({ "reply_targets": [fits] })).await.expect(200);
+    let table = format!("{{ plugin = \"http\", address = \"{}\" }}", url(101));
+    host.reconfigure(Http::named("orders").bearer("tok").set(format!("default_reply_targets = [{table}]")));
+    host.kill();
+    let ended = host.twin().await;
+    assert!(ended.code == Some(2) && ended.stderr.contains(said), "{ended:?}");
+}

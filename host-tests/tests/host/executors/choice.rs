@@ -139,6 +139,7 @@ async fn runs_of_an_executor_that_is_gone_wait_and_show() {
         { "name": "claim", "type": "claim", "waiting_sessions": 0 },
         { "name": "echo", "type": "echo", "waiting_sessions": 0 },
         { "name": "near", "waiting_sessions": 1 },
+        { "name": "twin", "waiting_sessions": 0 },
     ]);
     assert_eq!(status["executors"], shown);
     assert_eq!(claimed(&host, None).await, Vec::<Value>::new());

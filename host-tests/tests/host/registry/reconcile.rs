@@ -3,7 +3,7 @@
 use std::fs;
 
 use kheish_host_tests::{
-    host::{HTTP, Host, MISBEHAVING},
+    host::{COURIER, FINDER, HTTP, Host, MISBEHAVING, OUTBOX, SLACK, TELEGRAM},
     plugins,
     wait::eventually,
 };
@@ -107,4 +107,19 @@ async fn kinds_are_those_of_the_loaded_plugins() {
     let body = json!({ "behaviour": "well", "allow_unauthenticated_ingress": true, "session_policy": { "create_if_missing": true } });
     host.put("/v1/runtime/connectors/misbehaving/late", &body).await.expect(201);
     host.misbehaving("late").say("k1", "room", "hello").await.expect(200);
+}
+
+#[tokio::test]
+async fn kinds_say_what_their_connectors_can_do() {
+    let host = Host::builder().plugins(&[HTTP, COURIER, FINDER, OUTBOX, SLACK, TELEGRAM]).start().await;
+    for (kind, does) in [
+        ("http", json!([])),
+        ("courier", json!(["delivers", "fetches"])),
+        ("finder", json!(["delivers", "reconciles"])),
+        ("outbox", json!(["delivers"])),
+        ("slack", json!(["delivers", "reconciles", "fetches"])),
+        ("telegram", json!(["delivers", "polls", "activates", "fetches"])),
+    ] {
+        assert_eq!(host.get(&format!("/v1/runtime/kinds/{kind}")).await.expect(200).json["does"], does, "{kind}");
+    }
 }

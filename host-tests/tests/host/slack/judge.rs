@@ -1,6 +1,6 @@
 //! Slack's own client library, as judge: of the double, and with its signatures of the daemon's door.
 
-use std::{path::PathBuf, process::Stdio, time::Duration};
+use std::{process::Stdio, time::Duration};
 
 use kheish_host_tests::{
     places,
@@ -13,19 +13,13 @@ use super::builder;
 /// How long it may take on a busy machine. It takes a fraction of that.
 const DEADLINE: Duration = Duration::from_secs(90);
 
-/// The Python that has the library: the one beside `KHEISH_SCHEMATHESIS`, or of the path.
-fn python() -> PathBuf {
-    let named = std::env::var_os("KHEISH_SCHEMATHESIS").map(|program| PathBuf::from(program).with_file_name("python"));
-    named.filter(|program| program.is_file()).unwrap_or_else(|| PathBuf::from("python3"))
-}
-
 #[tokio::test]
 async fn slacks_own_sdk_takes_the_double_for_slack_and_its_signature_opens_the_door() {
     let api = WebApi::start().await;
     let host = builder(&api.url(), "").start().await;
     let door = format!("{}/v1/connectors/slack/support", host.client().base());
     let script = places::repository().join("host-tests/judges/slack_sdk_judge.py");
-    let mut judge = Command::new(python());
+    let mut judge = Command::new(places::python());
     judge.arg(script).args([&format!("{}/", api.url()), TOKEN, &door, SIGNING_SECRET]);
     judge.env("NO_PROXY", "*").stdin(Stdio::null()).kill_on_drop(true);
     let ended = timeout(DEADLINE, judge.output()).await.unwrap().unwrap();

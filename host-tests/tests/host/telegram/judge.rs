@@ -1,6 +1,6 @@
 //! The double itself, judged by a client library that bots are written with.
 
-use std::{path::PathBuf, process::Stdio, time::Duration};
+use std::{process::Stdio, time::Duration};
 
 use kheish_host_tests::{places, telegram::TOKEN};
 use tokio::{process::Command, time::timeout};
@@ -10,18 +10,12 @@ use super::double;
 /// How long it may take on a busy machine. It takes a fraction of that.
 const DEADLINE: Duration = Duration::from_secs(90);
 
-/// The Python that has the library: the one beside `KHEISH_SCHEMATHESIS`, or of the path.
-fn python() -> PathBuf {
-    let named = std::env::var_os("KHEISH_SCHEMATHESIS").map(|program| PathBuf::from(program).with_file_name("python"));
-    named.filter(|program| program.is_file()).unwrap_or_else(|| PathBuf::from("python3"))
-}
-
 #[tokio::test]
 async fn python_telegram_bot_takes_the_double_for_telegram() {
     let api = double().await;
     let update = api.says(5, "hello");
     let script = places::repository().join("host-tests/judges/python_telegram_bot.py");
-    let mut judge = Command::new(python());
+    let mut judge = Command::new(places::python());
     judge.arg(script).args([&api.url(), TOKEN]).env("NO_PROXY", "*").stdin(Stdio::null()).kill_on_drop(true);
     let ended = timeout(DEADLINE, judge.output()).await.unwrap().unwrap();
     let (said, errors) = (String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
