@@ -124,10 +124,18 @@ impl Manifest {
         self
     }
 
+    /// The most of a text that goes along with a file, in the unit of [`Self::part_limit`]. The first file of an output takes the
+    /// beginning of its text, and the rest follows in parts of its own. Without it files go by themselves.
+    #[must_use]
+    pub fn caption_limit(mut self, limit: usize) -> Self {
+        self.delivery = DeliverySpec { caption: Some(limit), whole: false, ..self.delivery };
+        self
+    }
+
     /// A call takes an output whole: all of its text, and its files beside it.
     #[must_use]
     pub fn whole_deliveries(mut self) -> Self {
-        self.delivery = DeliverySpec { limit: None, unit: None, whole: true, ..self.delivery };
+        self.delivery = DeliverySpec { limit: None, unit: None, caption: None, whole: true, ..self.delivery };
         self
     }
 

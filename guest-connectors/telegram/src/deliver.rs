@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::{
     api::{Api, Params, Refused, Trouble},
-    manifest::TEXT_UNITS,
+    manifest::{CAPTION_UNITS, TEXT_UNITS},
     markdown,
     memory::Memory,
     route::Route,
@@ -21,9 +21,6 @@ use crate::{
 mod shape;
 
 use shape::{Shape, plainer};
-
-/// The most that a caption may have, in code units of UTF-16, once its marks are read.
-const CAPTION_UNITS: usize = 1_024;
 
 /// The largest file that Telegram's own server takes, in bytes.
 const FILE_BYTES: u64 = 50 * 1024 * 1024;

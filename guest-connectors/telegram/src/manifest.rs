@@ -14,6 +14,9 @@ pub(crate) const SECRET_TOKEN: &str = "secret_token";
 /// The most that a message may have, in code units of UTF-16, once its marks are read.
 pub(crate) const TEXT_UNITS: usize = 4_096;
 
+/// The most that a caption may have, likewise.
+pub(crate) const CAPTION_UNITS: usize = 1_024;
+
 /// The manifest of kind `telegram`.
 pub(crate) fn manifest() -> Manifest {
     Manifest::new("telegram", env!("CARGO_PKG_VERSION"), concat!(env!("CARGO_PKG_DESCRIPTION"), "."))
@@ -34,6 +37,7 @@ pub(crate) fn manifest() -> Manifest {
         .ingress(&["POST"], 100)
         .closed_by("ingress_mode", "polling")
         .part_limit(TEXT_UNITS, LengthUnit::Utf16)
+        .caption_limit(CAPTION_UNITS)
         .sample(sample())
 }
 
@@ -86,6 +90,6 @@ mod tests {
         }
         assert_eq!(manifest["egress"], json!({"api": {"origins": [API_BASE_URL], "setting": "api_base_url"}}));
         assert_eq!(manifest["verification"][0]["scheme"], "header_equals");
-        assert_eq!(manifest["delivery"], json!({"limit": 4096, "unit": "utf16", "whole": false}));
+        assert_eq!(manifest["delivery"], json!({"limit": 4096, "unit": "utf16", "caption": 1024, "whole": false}));
     }
 }

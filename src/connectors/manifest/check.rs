@@ -55,8 +55,10 @@ pub(super) fn broken_rules(manifest: &Manifest) -> Vec<String> {
     if manifest.ingress.methods.is_empty() || manifest.ingress.events_per_second == 0 {
         broken.push("ingress needs at least one method and a rate above 0".to_owned());
     }
-    if manifest.delivery.limit == Some(0) || (manifest.delivery.whole && manifest.delivery.limit.is_some()) {
-        broken.push("delivery.limit is above 0, and there is none where deliveries are whole".to_owned());
+    for (name, most) in [("limit", manifest.delivery.limit), ("caption", manifest.delivery.caption)] {
+        if most == Some(0) || (manifest.delivery.whole && most.is_some()) {
+            broken.push(format!("delivery.{name} is above 0, and there is none where deliveries are whole"));
+        }
     }
     broken
 }
@@ -167,7 +169,7 @@ mod tests {
                 "methods": ["POST", "PUT"], "events_per_second": 5,
                 "closed_by": { "age": 0 }, "sample": { "text": "{text}" }, "open_sample": { "text": "{text}" },
             },
-            "delivery": { "limit": 2000, "unit": "utf16", "whole": false, "unknown": "hold" },
+            "delivery": { "limit": 2000, "unit": "utf16", "caption": 100, "whole": false, "unknown": "hold" },
         });
         for manifest in [&good(), &full] {
             assert!(parse(manifest).is_ok() && schema.is_valid(manifest), "{:?}", schema.validate(manifest));
@@ -185,6 +187,7 @@ mod tests {
             ("/egress/api/origins/0", json!("https://example.com/path")),
             ("/egress/api/origins/0", json!("https://a.*.example.com")),
             ("/delivery/limit", json!(0)),
+            ("/delivery/caption", json!(0)),
             ("/delivery/whole", json!(true)),
             ("/delivery/unit", json!("letters")),
             ("/delivery/unknown", json!("guess")),
