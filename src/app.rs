@@ -36,6 +36,7 @@ use crate::{
     },
     lifecycle::Phase,
     outputs::address::Desk,
+    presence::Presence,
     registry::watch::FileWatch,
     retention, server,
     state_folder::{StateFolder, StateFolderError},
@@ -209,6 +210,9 @@ fn spawn_stages(
         let stop = phase.token();
         tasks.spawn(async move { report("the worker", worker.run(stop).await) });
     }
+    let destinations = Arc::clone(&ways.destinations);
+    let presence = Presence::new(store.clone(), destinations, clock.clone(), settings.presence.clone());
+    tasks.spawn(presence.run(phase.token()));
     let pruning = retention::run(store.clone(), clock.clone(), settings.retention.clone(), phase.token());
     tasks.spawn(async move { report("retention", pruning.await) });
     let dispatcher = Dispatcher::new(store.clone(), ways, clock.clone(), settings.delivery.clone(), &instance);

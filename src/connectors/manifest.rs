@@ -10,10 +10,12 @@ use serde_json::Value;
 mod check;
 mod delivery;
 mod egress;
+mod presence;
 
 pub(crate) use check::HOST_FIELDS;
 pub use delivery::{DeliverySpec, LengthUnit};
 pub use egress::{DestinationSpec, Origin};
+pub use presence::PresenceSpec;
 
 /// Size of a manifest, in bytes.
 const MANIFEST_BYTES: usize = 256 * 1024;
@@ -63,6 +65,9 @@ pub struct Manifest {
     /// How outputs are sent.
     #[serde(default)]
     pub delivery: DeliverySpec,
+    /// The sign that an answer is on its way.
+    #[serde(default)]
+    pub presence: PresenceSpec,
     /// Made of `settings` when the first connector is checked: compiling it takes longer than a check.
     #[serde(skip)]
     validator: OnceLock<Option<Validator>>,

@@ -34,6 +34,8 @@ pub struct Manifest {
     ingress: Option<IngressSpec>,
     #[serde(skip_serializing_if = "DeliverySpec::is_silent")]
     delivery: DeliverySpec,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    presence: Option<PresenceSpec>,
 }
 
 impl Manifest {
@@ -51,6 +53,7 @@ impl Manifest {
             egress: BTreeMap::new(),
             ingress: None,
             delivery: DeliverySpec::default(),
+            presence: None,
         }
     }
 
@@ -146,6 +149,14 @@ impl Manifest {
         self
     }
 
+    /// How long the platform shows the sign of a [`Presence`](crate::Presence), in milliseconds: 1,000 to 3,600,000, 5,000 where
+    /// nothing is said.
+    #[must_use]
+    pub fn sign_lasts(mut self, lasts_ms: u64) -> Self {
+        self.presence = Some(PresenceSpec { lasts_ms });
+        self
+    }
+
     /// With this value of this setting the route takes nothing: 409, and nobody needs to be authenticated. Comes after
     /// [`Self::ingress`].
     #[must_use]
@@ -187,6 +198,11 @@ struct SecretSlot {
     required: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     sent_to: Vec<&'static str>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct PresenceSpec {
+    lasts_ms: u64,
 }
 
 #[derive(Clone, Debug, Serialize)]

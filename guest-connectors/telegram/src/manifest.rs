@@ -3,7 +3,7 @@
 use kheish_guest::manifest::{Destination, LengthUnit, Manifest, Recipe};
 use serde_json::{Value, json};
 
-use crate::settings::API_BASE_URL;
+use crate::{settings::API_BASE_URL, typing::LASTS_MS};
 
 /// The slot of the bot's token.
 pub(crate) const BOT_TOKEN: &str = "bot_token";
@@ -38,6 +38,7 @@ pub(crate) fn manifest() -> Manifest {
         .closed_by("ingress_mode", "polling")
         .part_limit(TEXT_UNITS, LengthUnit::Utf16)
         .caption_limit(CAPTION_UNITS)
+        .sign_lasts(LASTS_MS)
         .sample(sample())
 }
 

@@ -4,6 +4,7 @@ mod deliver;
 mod files;
 mod ingress;
 mod judge;
+mod status;
 
 use kheish_host_tests::{
     host::{Host, HostBuilder, SLACK},

@@ -6,6 +6,7 @@ mod files;
 mod ingress;
 mod judge;
 mod polling;
+mod typing;
 
 use kheish_host_tests::{
     client::Client,

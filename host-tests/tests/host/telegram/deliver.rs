@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::{builder, double, webhook};
 
 /// Short waits, and three attempts.
-const QUICK: &str = "[queue]\nsweep_interval_ms = 20\n[delivery]\npoll_interval_ms = 20\nlook_up_after_ms = 20\n\
+pub(super) const QUICK: &str = "[queue]\nsweep_interval_ms = 20\n[delivery]\npoll_interval_ms = 20\nlook_up_after_ms = 20\n\
                      [delivery.connectors]\ninitial_ms = 20\nmax_ms = 60\nmax_attempts = 3\n[delivery.pause]\ninitial_ms = 60\nmax_ms = 60\n";
 
 pub(super) async fn host(api: &BotApi, lines: &str) -> Host {
