@@ -37,6 +37,7 @@ use crate::{
     },
     lifecycle::Phase,
     outputs::address::Desk,
+    presence::Presence,
     registry::watch::FileWatch,
     retention, server,
     state_folder::{StateFolder, StateFolderError},
@@ -218,6 +219,9 @@ fn spawn_stages(
     let counted = store.clone();
     // So that the first who asks for the status of a large store does not wait for it.
     tasks.spawn(async move { drop(tallies::read(&counted).await) });
+    let destinations = Arc::clone(&ways.destinations);
+    let presence = Presence::new(store.clone(), destinations, clock.clone(), settings.presence.clone());
+    tasks.spawn(presence.run(phase.token()));
     let pruning = retention::run(store.clone(), clock.clone(), settings.retention.clone(), phase.token());
     tasks.spawn(async move { report("retention", pruning.await) });
     let dispatcher = Dispatcher::new(store.clone(), ways, clock.clone(), settings.delivery.clone(), &instance);

@@ -17,6 +17,7 @@ pub mod downloads;
 pub mod events;
 pub mod located;
 pub mod polling;
+pub mod presence;
 pub mod server;
 
 use activation::ActivationSettings;
@@ -25,6 +26,7 @@ use auth::AuthSettings;
 use downloads::DownloadSettings;
 use events::EventSettings;
 use polling::PollSettings;
+use presence::PresenceSettings;
 use server::ServerSettings;
 
 /// Everything that can be set.
@@ -63,6 +65,8 @@ pub struct Settings {
     pub activation: ActivationSettings,
     /// Waits of connectors that poll.
     pub polling: PollSettings,
+    /// Signs that an answer is on its way.
+    pub presence: PresenceSettings,
     /// Deliveries.
     pub delivery: DeliverySettings,
     /// How long what has ended is kept.
@@ -94,6 +98,7 @@ impl Default for Settings {
             queue: QueueSettings::default(),
             activation: ActivationSettings::default(),
             polling: PollSettings::default(),
+            presence: PresenceSettings::default(),
             delivery: DeliverySettings::default(),
             retention: RetentionSettings::default(),
             downloads: DownloadSettings::default(),

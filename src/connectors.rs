@@ -116,6 +116,17 @@ pub trait Plugin: Send + Sync {
     async fn deactivate(&self, _context: Arc<Context>) -> Result<Result<(), Failure>, Fault> {
         Err(Fault::Contract("it does not register itself".to_owned()))
     }
+
+    /// Whether connectors of the kind can show that an answer is on its way. What cannot is never asked to.
+    fn shows_typing(&self) -> bool {
+        false
+    }
+
+    /// Shows it once on a route, as JSON text. Nothing of the call is kept; it waits for no place, and ends
+    /// [`Fault::Overloaded`] where there is none.
+    async fn typing(&self, _context: Arc<Context>, _route: String) -> Result<Result<(), Failure>, Fault> {
+        Err(Fault::Contract("it does not export `presence`".to_owned()))
+    }
 }
 
 /// What a call may know about the connector that it serves. Built once per connector and shared by its calls.

@@ -21,7 +21,8 @@
 //! [`sessions`], [`queue`], [`executor`], [`outputs`], [`delivery`]; what they stand on: [`assets`] (files), [`connectors`] (plugins
 //! and the sandbox), [`registry`] (which connectors there are, and the one reconciler), [`store`] (one database, one writer),
 //! [`retention`] (what old rows make room),
-//! [`egress`] (outbound HTTP), [`metrics`] (what is counted), [`secrets`] and the [`vault`] that keeps them sealed; what is said
+//! [`egress`] (outbound HTTP), [`metrics`] (what is counted), [`presence`] (signs that an answer is on
+//! its way), [`secrets`] and the [`vault`] that keeps them sealed; what is said
 //! over HTTP: [`wire`]; and the edges: [`api`], [`server`], [`config`], [`cli`], [`lifecycle`], [`nearest`], [`places`],
 //! [`state_folder`], [`telemetry`], [`clock`].
 
@@ -40,6 +41,7 @@ pub mod assets;
 pub mod connectors;
 pub mod egress;
 pub mod metrics;
+pub mod presence;
 pub mod registry;
 pub mod retention;
 pub mod secrets;

@@ -11,12 +11,14 @@ mod check;
 mod delivery;
 mod egress;
 mod pace;
+mod presence;
 mod secret_list;
 
 pub(crate) use check::HOST_FIELDS;
 pub use delivery::{DeliverySpec, LengthUnit};
 pub use egress::{DestinationSpec, Origin};
 pub use pace::PaceRule;
+pub use presence::PresenceSpec;
 pub use secret_list::SecretList;
 
 /// Size of a manifest, in bytes.
@@ -70,6 +72,9 @@ pub struct Manifest {
     /// How outputs are sent.
     #[serde(default)]
     pub delivery: DeliverySpec,
+    /// The sign that an answer is on its way.
+    #[serde(default)]
+    pub presence: PresenceSpec,
     /// Made of `settings` when the first connector is checked: compiling it takes longer than a check.
     #[serde(skip)]
     validator: OnceLock<Option<Validator>>,

@@ -62,6 +62,10 @@ pub struct EngineSettings {
     pub downloads_per_connector: usize,
     /// How long fetching one file may take, in milliseconds.
     pub download_deadline_ms: u64,
+    /// Signs that an answer is on its way that are sent at once, of all connectors together; further ones are left out.
+    pub concurrent_signs: usize,
+    /// How long sending such a sign may take, in milliseconds.
+    pub sign_deadline_ms: u64,
     /// How long a plugin may take to describe itself or to check settings, in milliseconds.
     pub describe_deadline_ms: u64,
     /// Memory of one instance, all its memories together, in bytes.
@@ -96,6 +100,8 @@ impl Default for EngineSettings {
             concurrent_downloads: 16,
             downloads_per_connector: 4,
             download_deadline_ms: 120_000,
+            concurrent_signs: 16,
+            sign_deadline_ms: 3_000,
             describe_deadline_ms: 2_000,
             memory_bytes: 64 * 1024 * 1024,
             keep_resident_bytes: 256 * 1024,
@@ -121,6 +127,7 @@ pub struct WasmEngine {
     calls: Semaphore,
     deliveries: Semaphore,
     polls: Semaphore,
+    signs: Semaphore,
     loads: Semaphore,
 }
 
@@ -137,6 +144,7 @@ impl WasmEngine {
             calls: Semaphore::new(settings.concurrent_calls.max(1)),
             deliveries: Semaphore::new(settings.concurrent_deliveries.max(1)),
             polls: Semaphore::new(settings.concurrent_polls.max(1)),
+            signs: Semaphore::new(settings.concurrent_signs),
             loads: Semaphore::new(settings.concurrent_loads.max(1)),
             outside_of_polls: Arc::new(Outside {
                 egress: Arc::clone(&egress),

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{
     destinations::Destinations,
-    split::{Limit, Unit, split},
+    split::{Limit, Unit, split, split_off},
     targets,
 };
 use crate::{
@@ -28,6 +28,8 @@ pub enum Shape {
     Whole,
     /// Texts of at most so much, and each file by itself.
     Parts(Option<Limit>),
+    /// The same, but the first file takes along the beginning of the text, as a caption of at most so much.
+    Captioned(Option<Limit>, Limit),
 }
 
 impl Shape {
@@ -46,19 +48,39 @@ impl Shape {
             LengthUnit::Utf16 => Unit::Utf16,
             LengthUnit::Scalars => Unit::Scalars,
         };
-        Self::Parts(spec.limit.map(|size| Limit { size, unit }))
+        let texts = spec.limit.map(|size| Limit { size, unit });
+        match spec.caption {
+            Some(size) => Self::Captioned(texts, Limit { size, unit }),
+            None => Self::Parts(texts),
+        }
     }
 
     /// The parts of an output, at least one, with `artifacts` as a JSON array.
     pub fn cut(self, text: &str, artifacts: &str) -> Vec<Part> {
-        let Self::Parts(limit) = self else { return vec![Part::default()] };
-        let files: Vec<Value> = serde_json::from_str(artifacts).unwrap_or_default();
+        let (limit, caption) = match self {
+            Self::Whole => return vec![Part::default()],
+            Self::Parts(limit) => (limit, None),
+            Self::Captioned(limit, caption) => (limit, Some(caption)),
+        };
+        let mut files: Vec<Value> = serde_json::from_str(artifacts).unwrap_or_default();
+        if let Some(caption) = caption.filter(|_| !files.is_empty() && !text.trim().is_empty()) {
+            let (first, rest) = split_off(text, caption);
+            let first = Part { text: Some(first), artifact: Some(files.remove(0).to_string()) };
+            return [first].into_iter().chain(Self::apart(limit, &rest, files)).collect();
+        }
+        let parts = Self::apart(limit, text, files);
+        match parts.as_slice() {
+            // The whole output is one text.
+            [] | [Part { artifact: None, .. }] => vec![Part::default()],
+            _ => parts,
+        }
+    }
+
+    /// Texts, and files by themselves.
+    fn apart(limit: Option<Limit>, text: &str, files: Vec<Value>) -> Vec<Part> {
         let mut texts = limit.map(|limit| split(text, limit)).filter(|texts| texts.len() > 1).unwrap_or_default();
-        if texts.is_empty() {
-            if files.is_empty() {
-                return vec![Part::default()];
-            }
-            texts.extend((!text.is_empty()).then(|| text.to_owned()));
+        if texts.is_empty() && !text.is_empty() {
+            texts.push(text.to_owned());
         }
         let texts = texts.into_iter().map(|text| Part { text: Some(text), artifact: None });
         // The empty text stands for "not the whole output's".
@@ -97,5 +119,19 @@ mod tests {
         assert_eq!(parts[2].artifact.as_deref(), Some(file));
         assert_eq!(texts(&short().cut("", &files)), [Some("")], "a file alone is one part");
         assert_eq!(Shape::Whole.cut("hello world", &files), [Part::default()], "the whole takes its files along");
+    }
+
+    #[test]
+    fn the_first_file_takes_the_beginning_of_the_text_along() {
+        let limit = |size| Limit { size, unit: Unit::Scalars };
+        let shape = Shape::Captioned(Some(limit(8)), limit(5));
+        let files = r#"[{"asset_id":"a"},{"asset_id":"b"}]"#;
+        let parts = shape.cut("hello my world", files);
+        assert_eq!(texts(&parts), [Some("hello"), Some("my world"), Some("")]);
+        let named: Vec<_> = parts.iter().map(|part| part.artifact.as_deref()).collect();
+        assert_eq!(named, [Some(r#"{"asset_id":"a"}"#), None, Some(r#"{"asset_id":"b"}"#)]);
+        assert_eq!(texts(&shape.cut("hi", files)), [Some("hi"), Some("")]);
+        assert_eq!(texts(&shape.cut("", files)), [Some(""), Some("")]);
+        assert_eq!(shape.cut("hello my", "[]"), [Part::default()], "without a file it is a text like any other");
     }
 }

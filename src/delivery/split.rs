@@ -81,6 +81,23 @@ pub fn split(text: &str, limit: Limit) -> Vec<String> {
     pieces(text, limit).iter().map(|piece| piece.render(text)).collect()
 }
 
+/// Cuts off a beginning of at most `limit`, at the border where [`split`] would cut: the beginning, and the rest as a text of its
+/// own, which is empty where all fits. A blank text has no beginning.
+pub fn split_off(text: &str, limit: Limit) -> (String, String) {
+    let limit = Limit { size: limit.size.max(limit.unit.least()), ..limit };
+    if text.trim().is_empty() {
+        return (String::new(), String::new());
+    }
+    if limit.unit.of(text) <= limit.size {
+        return (text.to_owned(), String::new());
+    }
+    match pieces(text, limit).as_slice() {
+        [first, second, ..] => (first.render(text), format!("{}{}", second.reopen, &text[second.start..])),
+        [only] => (only.render(text), String::new()),
+        [] => (String::new(), String::new()),
+    }
+}
+
 /// A stretch of the text, and the fences around it.
 #[derive(Clone, Debug)]
 struct Piece {

@@ -16,6 +16,9 @@ use super::{
 /// Characters of an output that streams carry; the run has all of it.
 pub const OUTPUT_CHARS: usize = 2_000;
 
+/// The name of what tells that a run was changed.
+const RUN_UPDATED: &str = "run_updated";
+
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Happening {
@@ -45,6 +48,14 @@ impl Happening {
     #[must_use]
     pub fn in_run(self, run: RunId) -> Self {
         Self { run: Some(run), ..self }
+    }
+
+    /// The run that begins (true) or ceases to be performed by this, if one does. Who asked for its end waits for no answer.
+    pub fn performed(&self) -> Option<(RunId, bool)> {
+        let change = self.data.get("change").filter(|_| self.name == RUN_UPDATED)?.as_str()?;
+        Some((self.run?, change))
+            .filter(|(_, change)| *change != "queued")
+            .map(|(run, change)| (run, change == "started"))
     }
 
     /// Adds a field.
@@ -129,7 +140,7 @@ pub fn run_updated(run: &Run, change: RunChange) -> Happening {
         RunChange::Cancelled => (RunStatus::Cancelled, "cancelled"),
         RunChange::Requeued => (RunStatus::Queued, "requeued"),
     };
-    let told = of_run("run_updated", run).with("status", json!(status)).with("change", name);
+    let told = of_run(RUN_UPDATED, run).with("status", json!(status)).with("change", name);
     let told = told.with("source_plugin", run.request.source_plugin.as_str());
     match change {
         RunChange::Completed(outputs) => told.with("outputs", outputs),

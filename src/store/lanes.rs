@@ -1,6 +1,6 @@
 //! Lanes, as operators and rates move them: statements. What dispatchers do with them is in [`super::heads`].
 
-use super::{StoreError, heads::Claimed, sql::Query, writer::Tx};
+use super::{Store, StoreError, heads::Claimed, sql::Query, writer::Tx};
 use crate::model::ids::DeliveryId;
 
 /// Adds to how many parts wait in a lane, which is none too few below 0, and sets when the next of them is due: the oldest, but
@@ -56,6 +56,16 @@ pub async fn open(tx: &mut Tx<'_>) -> Result<Vec<(String, String)>, StoreError> 
          ORDER BY id",
     );
     tx.fetch(query).await?.into_iter().map(|mut row| Ok((row.take()?, row.take()?))).collect()
+}
+
+/// Whether nothing goes out in this lane now, although something may wait: its breaker is open, it is held, or its connector
+/// `kind/name` is paused.
+pub async fn is_shut(store: &Store, lane: &str, connector: &str, now_ms: i64) -> Result<bool, StoreError> {
+    let query = Query::new(
+        "SELECT 1 FROM lanes WHERE id = ? AND (open_until > ? OR held IS NOT NULL) \
+         UNION ALL SELECT 1 FROM delivery_pauses WHERE connector = ?",
+    );
+    Ok(!store.read(query.bind(lane).bind(now_ms).bind(connector)).await?.is_empty())
 }
 
 /// Closes a lane's breaker: what waits in it is due now.

@@ -11,6 +11,7 @@ use super::{
 use crate::model::{
     ids::{RunId, SessionId},
     run::{Run, RunError, RunRequest, RunStatus},
+    target::ReplyTarget,
     usage::Usage,
 };
 
@@ -135,6 +136,13 @@ pub async fn set_usage(tx: &mut Tx<'_>, fence: Fence, usage: &Usage) -> Result<(
 pub async fn get(store: &Store, id: RunId) -> Result<Option<Run>, StoreError> {
     let query = Query::new(format!("SELECT {COLUMNS} FROM runs WHERE id = ?"));
     store.read(query.bind(id)).await?.into_iter().next().map(read).transpose()
+}
+
+/// Where the outputs of a committed run go.
+pub async fn reply_targets(store: &Store, id: RunId) -> Result<Vec<ReplyTarget>, StoreError> {
+    let query = Query::new("SELECT reply_targets FROM runs WHERE id = ?").bind(id);
+    let row = store.read(query).await?.into_iter().next();
+    row.map_or_else(|| Ok(Vec::new()), |mut row| from_json(&row.take::<String>()?))
 }
 
 /// What a list of runs is narrowed to, and where it goes on.

@@ -7,13 +7,16 @@
 
 use std::{future::Future, sync::Arc, time::Instant};
 
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 
 use super::{
     StoreError, StoreSettings,
     sql::{Connection, Dialect, Query, Row},
 };
-use crate::{metrics::Metrics, model::happening::Happening};
+use crate::{
+    metrics::Metrics,
+    model::{happening::Happening, ids::RunId},
+};
 
 mod group;
 pub(super) mod log;
@@ -101,8 +104,10 @@ impl<'c> Tx<'c> {
     }
 }
 
+/// Hints that wait for whoever listens to them; who is further behind misses some.
+const HINTS: usize = 4_096;
+
 /// Hints that a commit made work ready. A hint can be lost; the rows are the truth and are looked at now and then.
-#[derive(Default)]
 pub struct Wakes {
     /// A session may be ready.
     pub runs: Notify,
@@ -112,6 +117,20 @@ pub struct Wakes {
     pub downloads: Notify,
     /// How many times the end of an active run was asked for.
     pub cancels: watch::Sender<u64>,
+    /// Runs that begin (true) or cease to be performed, in the order of the commits. Nothing durable hangs on it.
+    pub performed: broadcast::Sender<(RunId, bool)>,
+}
+
+impl Default for Wakes {
+    fn default() -> Self {
+        Self {
+            runs: Notify::default(),
+            deliveries: Notify::default(),
+            downloads: Notify::default(),
+            cancels: watch::Sender::default(),
+            performed: broadcast::Sender::new(HINTS),
+        }
+    }
 }
 
 /// A handle to the writer. Cheap to clone.
@@ -257,9 +276,11 @@ impl Task {
             }
         };
         match done {
-            Ok((wake, place)) => {
+            Ok((wake, performed, place)) => {
                 // Readers of the log see the commit before the callers hear of it.
                 self.log.committed(place);
+                // Before what follows from it goes out. Without listeners it goes nowhere.
+                performed.into_iter().for_each(|hint| drop(self.wakes.performed.send(hint)));
                 self.metrics.observe_commit(commands, started.elapsed());
                 batches.into_iter().for_each(|batch| batch.answer(None));
                 self.wake(wake);
@@ -269,16 +290,20 @@ impl Task {
         }
     }
 
-    async fn try_commit(&mut self, batches: &mut [Box<dyn Batch>]) -> Result<(Wake, Place), StoreError> {
+    async fn try_commit(
+        &mut self,
+        batches: &mut [Box<dyn Batch>],
+    ) -> Result<(Wake, Vec<(RunId, bool)>, Place), StoreError> {
         let begin = self.connection.dialect().begin();
         let mut tx = Tx { connection: &mut self.connection, wake: Wake::default(), recorded: Vec::new() };
         tx.run(begin).await?;
         for batch in batches {
             batch.apply(&mut tx).await?;
         }
+        let performed = tx.recorded.iter().filter_map(Happening::performed).collect();
         let place = self.log.write(&mut tx).await?;
         tx.run("COMMIT").await?;
-        Ok((tx.wake, place))
+        Ok((tx.wake, performed, place))
     }
 
     fn wake(&self, wake: Wake) {

@@ -140,3 +140,25 @@ pub mod reconciliation {
         pub_export_macro: true,
     });
 }
+
+/// The export `presence`, likewise.
+pub mod presence {
+    wit_bindgen::generate!({
+        path: "../../wit",
+        inline: "
+            package kheish:guest;
+            world presence-alone { include kheish:connector/imports@0.1.0; export kheish:connector/presence@0.1.0; }
+        ",
+        world: "kheish:guest/presence-alone",
+        with: {
+            "kheish:connector/types@0.1.0": super::imports::kheish::connector::types,
+            "kheish:connector/config@0.1.0": super::imports::kheish::connector::config,
+            "kheish:connector/secrets@0.1.0": super::imports::kheish::connector::secrets,
+            "kheish:connector/http@0.1.0": super::imports::kheish::connector::http,
+            "kheish:connector/key-value@0.1.0": super::imports::kheish::connector::key_value,
+            "kheish:connector/logging@0.1.0": super::imports::kheish::connector::logging,
+        },
+        export_macro_name: "export_presence_world",
+        pub_export_macro: true,
+    });
+}

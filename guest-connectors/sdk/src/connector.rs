@@ -78,6 +78,15 @@ pub trait Activation: Connector {
     fn deactivate(context: Context<Self::Settings>) -> Result<(), Failure>;
 }
 
+/// A connector that can show people that an answer is on its way.
+pub trait Presence: Delivery {
+    /// Shows it once, for as long as the manifest says ([`Manifest::sign_lasts`]). Called while a run is performed that answers
+    /// to this route, and again shortly before the sign is gone. Best effort: a failure is told to nobody, and a terminal one,
+    /// as where the place has no such sign, ends it for the run. What is written to
+    /// [`key_value`](crate::key_value) is not kept.
+    fn typing(context: Context<Self::Settings>, route: Self::Route) -> Result<(), Failure>;
+}
+
 /// What a call knows about the connector that it serves.
 #[derive(Clone, Debug)]
 pub struct Context<S> {

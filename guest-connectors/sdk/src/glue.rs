@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 
 use crate::{
     Activation, Attachments, Connector, Context, Delivery, Failure, Finding, HttpRequest, Ingress, Outgoing, Polling,
-    Receipt, Reconciliation, RemoteFile,
+    Presence, Receipt, Reconciliation, RemoteFile,
     bindings::{
         activation::exports::kheish::connector::activation,
         attachments::exports::kheish::connector::attachments,
@@ -14,6 +14,7 @@ use crate::{
         imports::kheish::connector::{config, types},
         ingress::exports::kheish::connector::{describe, ingress},
         polling::exports::kheish::connector::polling,
+        presence::exports::kheish::connector::presence,
         reconciliation::exports::kheish::connector::reconciliation,
     },
     json, log,
@@ -67,9 +68,20 @@ impl<C: Reconciliation> reconciliation::Guest for Exported<C> {
     }
 }
 
-/// Decodes the route. It passed an earlier version's check: nobody can mend it by trying again.
+impl<C: Presence> presence::Guest for Exported<C> {
+    fn typing(route: String) -> Result<(), Failure> {
+        log::panics();
+        C::typing(context(), known_route(&route)?)
+    }
+}
+
+/// Decodes a route that passed an earlier version's check: nobody can mend it by trying again.
+fn known_route<R: DeserializeOwned>(route: &str) -> Result<R, Failure> {
+    decode_route(route).map_err(|problem| Failure::terminal("route_unreadable", problem))
+}
+
 fn with_route<R: DeserializeOwned>(outgoing: types::Outgoing) -> Result<Outgoing<R>, Failure> {
-    let route = decode_route(&outgoing.route).map_err(|problem| Failure::terminal("route_unreadable", problem))?;
+    let route = known_route(&outgoing.route)?;
     Ok(Outgoing {
         delivery_id: outgoing.delivery_id,
         attempt: outgoing.attempt,

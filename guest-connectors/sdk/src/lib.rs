@@ -10,8 +10,8 @@
 //! 4. [`Delivery`] with [`export_delivery!`] beside it makes connectors of the kind reply targets;
 //! 5. [`Reconciliation`] with [`export_reconciliation!`] lets the host ask the platform whether an interrupted delivery arrived;
 //! 6. [`http`] talks to the platform, where the manifest's [`Destination`]s allow it;
-//! 7. [`Attachments`] fetches files that events name, [`Polling`] asks for events, [`Activation`] registers the connector: each
-//!    with a macro of its own, as [`Delivery`].
+//! 7. [`Attachments`] fetches files that events name, [`Polling`] asks for events, [`Activation`] registers the connector,
+//!    [`Presence`] shows that an answer is on its way: each with a macro of its own, as [`Delivery`].
 //!
 //! Each call runs in a fresh instance: statics start empty, and what must survive goes into [`key_value`]. The standard
 //! library is there, but a component has no clock, no environment, no files and no network of its own. A panic is a
@@ -44,7 +44,9 @@ pub use bindings::{
     ingress::exports::kheish::connector::ingress::Refusal,
     reconciliation::exports::kheish::connector::reconciliation::Finding,
 };
-pub use connector::{Activation, Attachments, Connector, Context, Delivery, Ingress, Polling, Reconciliation};
+pub use connector::{
+    Activation, Attachments, Connector, Context, Delivery, Ingress, Polling, Presence, Reconciliation,
+};
 pub use delivery::Outgoing;
 #[doc(hidden)]
 pub use glue::Exported;
@@ -138,6 +140,20 @@ macro_rules! export_reconciliation {
         const _: () = {
             type Component = $crate::Exported<$connector>;
     $crate::bindings::reconciliation::export_reconciliation_world!(Component with_types_in $crate::bindings::reconciliation);
+        };
+    };
+}
+
+/// Lets the host show that an answer is on its way: exports the [`Presence`] of a type that [`export_delivery!`] serves too.
+///
+/// Outside of WebAssembly it expands to nothing, so that the crate's tests run natively.
+#[macro_export]
+macro_rules! export_presence {
+    ($connector:ty) => {
+        #[cfg(target_arch = "wasm32")]
+        const _: () = {
+            type Component = $crate::Exported<$connector>;
+    $crate::bindings::presence::export_presence_world!(Component with_types_in $crate::bindings::presence);
         };
     };
 }

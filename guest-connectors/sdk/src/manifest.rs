@@ -36,6 +36,8 @@ pub struct Manifest {
     ingress: Option<IngressSpec>,
     #[serde(skip_serializing_if = "DeliverySpec::is_silent")]
     delivery: DeliverySpec,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    presence: Option<PresenceSpec>,
 }
 
 impl Manifest {
@@ -54,6 +56,7 @@ impl Manifest {
             egress: BTreeMap::new(),
             ingress: None,
             delivery: DeliverySpec::default(),
+            presence: None,
         }
     }
 
@@ -143,10 +146,18 @@ impl Manifest {
         self
     }
 
+    /// The most of a text that goes along with a file, in the unit of [`Self::part_limit`]. The first file of an output takes the
+    /// beginning of its text, and the rest follows in parts of its own. Without it files go by themselves.
+    #[must_use]
+    pub fn caption_limit(mut self, limit: usize) -> Self {
+        self.delivery = DeliverySpec { caption: Some(limit), whole: false, ..self.delivery };
+        self
+    }
+
     /// A call takes an output whole: all of its text, and its files beside it.
     #[must_use]
     pub fn whole_deliveries(mut self) -> Self {
-        self.delivery = DeliverySpec { limit: None, unit: None, whole: true, ..self.delivery };
+        self.delivery = DeliverySpec { limit: None, unit: None, caption: None, whole: true, ..self.delivery };
         self
     }
 
@@ -169,6 +180,14 @@ impl Manifest {
     #[must_use]
     pub fn pace(mut self, pace: Pace) -> Self {
         self.delivery.pace.push(pace);
+        self
+    }
+
+    /// How long the platform shows the sign of a [`Presence`](crate::Presence), in milliseconds: 1,000 to 3,600,000, 5,000 where
+    /// nothing is said.
+    #[must_use]
+    pub fn sign_lasts(mut self, lasts_ms: u64) -> Self {
+        self.presence = Some(PresenceSpec { lasts_ms });
         self
     }
 
@@ -222,6 +241,11 @@ struct SecretList {
     secret: &'static str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     sent_to: Vec<&'static str>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct PresenceSpec {
+    lasts_ms: u64,
 }
 
 #[derive(Clone, Debug, Serialize)]

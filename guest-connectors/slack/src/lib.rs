@@ -5,12 +5,12 @@
 //! conversation (`conversation`), and becomes one event with the way back to where it came from (`route`).
 //!
 //! On the way out (`deliver`) texts become Slack's markup (`mrkdwn`) and are posted, files go up in steps, and what nobody knows
-//! of is looked for. `api` says what Slack's errors mean.
+//! of is looked for; `status` shows that an answer is on its way. `api` says what Slack's errors mean.
 
 use kheish_guest::{
     Answer, Attachments, Connector, Context, Delivery, Failure, Finding, HttpRequest, Ingress, Manifest, Outgoing,
-    Receipt, Reconciliation, Refusal, RemoteFile, export_attachments, export_delivery, export_ingress,
-    export_reconciliation, http,
+    Presence, Receipt, Reconciliation, Refusal, RemoteFile, export_attachments, export_delivery, export_ingress,
+    export_presence, export_reconciliation, http,
 };
 
 mod access;
@@ -26,6 +26,7 @@ mod route;
 mod seal;
 mod settings;
 mod state;
+mod status;
 
 use deliver::World;
 use route::Route;
@@ -74,6 +75,12 @@ impl Reconciliation for Slack {
     }
 }
 
+impl Presence for Slack {
+    fn typing(context: Context<Settings>, route: Route) -> Result<(), Failure> {
+        status::show(&context.settings, &http::Host, &route)
+    }
+}
+
 impl Attachments for Slack {
     fn download(context: Context<Settings>, file: RemoteFile) -> Result<String, Failure> {
         attachments::download(&context.settings, &http::Host, &file)
@@ -87,4 +94,5 @@ fn world(settings: &Settings) -> World<'_> {
 export_ingress!(Slack);
 export_delivery!(Slack);
 export_reconciliation!(Slack);
+export_presence!(Slack);
 export_attachments!(Slack);

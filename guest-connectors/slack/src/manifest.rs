@@ -3,7 +3,7 @@
 use kheish_guest::manifest::{Destination, Hmac, LengthUnit, Manifest, Pace, UnknownPolicy};
 use serde_json::{Value, json};
 
-use crate::seal::SIGNING_SECRET;
+use crate::{seal::SIGNING_SECRET, status::LASTS_MS};
 
 /// The slot of the token that speaks for the app.
 pub(crate) const BOT_TOKEN: &str = "bot_token";
@@ -56,6 +56,7 @@ pub(crate) fn manifest() -> Manifest {
         .unknown_deliveries(UnknownPolicy::Pass)
         // Slack takes one message a second into a channel, and short bursts.
         .pace(Pace::by("/channel_id", 1, 1_000).burst(3))
+        .sign_lasts(LASTS_MS)
 }
 
 fn sample() -> Value {
@@ -121,6 +122,13 @@ fn settings() -> Value {
                 ["markdown", "plain"]
             ),
             "link_previews": switch("Previews", "Whether Slack shows previews of links in answers.", false),
+            "assistant_status": {
+                "title": "Status of assistants",
+                "description": "Shown in direct messages with an app that is an assistant while a run is performed, after the app's name: `is thinking…`. None when absent.",
+                "type": "string",
+                "minLength": 1,
+                "maxLength": 100
+            },
             "command_answers": choice(
                 "Answers to commands",
                 "Who sees answers to slash commands: who asked (ephemeral), or everybody in the channel.",

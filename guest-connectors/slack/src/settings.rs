@@ -39,6 +39,8 @@ pub struct Settings {
     pub(crate) link_previews: bool,
     /// Who sees answers to commands.
     pub(crate) command_answers: CommandAnswers,
+    /// What stands beside the app's name while an answer is on its way, in direct messages with an assistant.
+    pub(crate) assistant_status: Option<String>,
 }
 
 /// A workspace with a token of its own; the token itself stays with the host.
@@ -84,6 +86,7 @@ impl Default for Settings {
             format: TextFormat::default(),
             link_previews: false,
             command_answers: CommandAnswers::default(),
+            assistant_status: None,
         }
     }
 }

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::{
     api::{Api, Params, Refused, Trouble},
-    manifest::TEXT_UNITS,
+    manifest::{CAPTION_UNITS, TEXT_UNITS},
     markdown,
     memory::Memory,
     route::Route,
@@ -21,9 +21,6 @@ use crate::{
 mod shape;
 
 use shape::{Shape, plainer};
-
-/// The most that a caption may have, in code units of UTF-16, once its marks are read.
-const CAPTION_UNITS: usize = 1_024;
 
 /// The largest file that Telegram's own server takes, in bytes.
 const FILE_BYTES: u64 = 50 * 1024 * 1024;
@@ -54,17 +51,12 @@ pub(crate) fn deliver<C: Client>(
     let text = outgoing.text();
     let message = message(&outgoing.parts, &text)?;
     let mut route = outgoing.route.clone();
-    if !api.settings.allows_chat(route.chat_id) {
-        let reason = format!("Chat {} is not among allowed_chat_ids.", route.chat_id);
-        return Err(Failure::terminal("chat_not_allowed", reason));
-    }
+    let chat = whereabouts(api.settings, memory, &route)?;
     check_sizes(api.settings, &message)?;
     if message.file.is_none() && text.trim().is_empty() {
         return Ok(Receipt { platform_id: None, detail: json::text(&json!({"skipped": "the text is empty"})) });
     }
-    if let Some(moved) = memory.get(&moved_key(route.chat_id)).and_then(|id| id.parse().ok()) {
-        route.chat_id = moved;
-    }
+    route.chat_id = chat;
     let mut shape = Shape::new(&message);
     loop {
         match send(api, &route, &message, &shape) {
@@ -86,6 +78,16 @@ fn again(memory: &dyn Memory, route: &mut Route, shape: &Shape, refused: &Refuse
         return Some(Shape { moved: true, ..*shape });
     }
     plainer(shape, refused)
+}
+
+/// The chat that a route leads to now: a group may have moved.
+pub(crate) fn whereabouts(settings: &Settings, memory: &dyn Memory, route: &Route) -> Result<i64, Failure> {
+    if !settings.allows_chat(route.chat_id) {
+        let reason = format!("Chat {} is not among allowed_chat_ids.", route.chat_id);
+        return Err(Failure::terminal("chat_not_allowed", reason));
+    }
+    let moved = memory.get(&moved_key(route.chat_id)).and_then(|id| id.parse().ok());
+    Ok(moved.unwrap_or(route.chat_id))
 }
 
 fn moved_key(chat: i64) -> String {

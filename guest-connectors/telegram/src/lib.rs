@@ -1,12 +1,12 @@
 //! Telegram bots, kind `telegram` (contract sections 2.5 and 3.4).
 //!
 //! Updates come by webhook (`ingress`) or are fetched (`poll`); `event` makes events of both alike. Answers go out through
-//! the Bot API (`deliver`), their Markdown as Telegram's HTML (`markdown`). `api` is the one place that talks to it.
+//! the Bot API (`deliver`, and `typing` before that), their Markdown as Telegram's HTML (`markdown`). `api` is the one place that talks to it.
 
 use kheish_guest::{
     Activation, Answer, Attachments, Batch, Connector, Context, Delivery, Failure, HttpRequest, Ingress, Manifest,
-    Outgoing, Polling, Receipt, Refusal, RemoteFile, export_activation, export_attachments, export_delivery,
-    export_ingress, export_polling, http, log, secrets,
+    Outgoing, Polling, Presence, Receipt, Refusal, RemoteFile, export_activation, export_attachments, export_delivery,
+    export_ingress, export_polling, export_presence, http, log, secrets,
 };
 
 mod activate;
@@ -22,6 +22,7 @@ mod memory;
 mod poll;
 mod route;
 mod settings;
+mod typing;
 mod update;
 
 use activate::Done;
@@ -63,6 +64,12 @@ impl Delivery for Telegram {
 
     fn deliver(context: Context<Settings>, outgoing: Outgoing<Route>) -> Result<Receipt, Failure> {
         deliver::deliver(&api(&context), &Kept, &outgoing)
+    }
+}
+
+impl Presence for Telegram {
+    fn typing(context: Context<Settings>, route: Route) -> Result<(), Failure> {
+        typing::typing(&api(&context), &Kept, &route)
     }
 }
 
@@ -116,6 +123,7 @@ fn mark(secret: &secrets::Secret) -> String {
 
 export_ingress!(Telegram);
 export_delivery!(Telegram);
+export_presence!(Telegram);
 export_attachments!(Telegram);
 export_polling!(Telegram);
 export_activation!(Telegram);

@@ -3,7 +3,7 @@
 use kheish_guest::manifest::{Destination, LengthUnit, Manifest, Pace, Recipe};
 use serde_json::{Value, json};
 
-use crate::settings::API_BASE_URL;
+use crate::{settings::API_BASE_URL, typing::LASTS_MS};
 
 /// The slot of the bot's token.
 pub(crate) const BOT_TOKEN: &str = "bot_token";
@@ -13,6 +13,9 @@ pub(crate) const SECRET_TOKEN: &str = "secret_token";
 
 /// The most that a message may have, in code units of UTF-16, once its marks are read.
 pub(crate) const TEXT_UNITS: usize = 4_096;
+
+/// The most that a caption may have, likewise.
+pub(crate) const CAPTION_UNITS: usize = 1_024;
 
 /// The manifest of kind `telegram`.
 pub(crate) fn manifest() -> Manifest {
@@ -34,6 +37,8 @@ pub(crate) fn manifest() -> Manifest {
         .ingress(&["POST"], 100)
         .closed_by("ingress_mode", "polling")
         .part_limit(TEXT_UNITS, LengthUnit::Utf16)
+        .caption_limit(CAPTION_UNITS)
+        .sign_lasts(LASTS_MS)
         .sample(sample())
         // At most 20 a minute to a group, about one a second to a chat, and 30 a second in all: burst and rate together.
         .pace(Pace::by("/chat_id", 15, 60_000).starting("-").burst(4))
@@ -90,7 +95,7 @@ mod tests {
         }
         assert_eq!(manifest["egress"], json!({"api": {"origins": [API_BASE_URL], "setting": "api_base_url"}}));
         assert_eq!(manifest["verification"][0]["scheme"], "header_equals");
-        assert_eq!(manifest["delivery"]["limit"], 4096);
+        assert_eq!([&manifest["delivery"]["limit"], &manifest["delivery"]["caption"]], [4096, 1024]);
     }
 
     #[test]

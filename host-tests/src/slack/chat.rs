@@ -73,6 +73,16 @@ impl State {
         Ok(json!({"message_ts": self.ts()}))
     }
 
+    /// Only direct messages are threads of assistants.
+    pub(super) fn set_status(&mut self, args: &Value) -> Result<Value, No> {
+        let channel = arg(args, "channel_id").filter(|id| id.starts_with('D')).unwrap_or_default().to_owned();
+        if arg(args, "thread_ts").is_none() || args["status"].as_str().is_none() {
+            return Err(No::Word("invalid_arguments"));
+        }
+        self.may_post(&channel, args)?;
+        Ok(json!({}))
+    }
+
     /// Whether the bot may say something there, in that thread.
     pub(super) fn may_post(&self, channel: &str, args: &Value) -> Result<(), No> {
         let Some(found) = self.seen(channel) else { return Err(No::Word("channel_not_found")) };

@@ -163,6 +163,7 @@ impl State {
             "conversations.history" => self.history(args),
             "conversations.replies" => self.replies(args),
             "conversations.open" => Ok(json!({"channel": {"id": self.open(args)?}})),
+            "assistant.threads.setStatus" => self.set_status(args),
             // Known to take no JSON.
             "files.getUploadURLExternal" if is_json => Err(No::Word("invalid_arguments")),
             "files.getUploadURLExternal" => self.upload_url(args),

@@ -18,6 +18,7 @@ mod http_contract;
 mod openai;
 mod openapi;
 mod plugins;
+mod presence;
 mod registry;
 mod requests;
 mod retention;

@@ -5,6 +5,7 @@ mod files;
 mod ingress;
 mod judge;
 mod pace;
+mod status;
 mod teams;
 
 use kheish_host_tests::{

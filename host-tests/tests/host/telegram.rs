@@ -2,10 +2,12 @@
 
 mod activation;
 mod deliver;
+mod files;
 mod ingress;
 mod judge;
 mod pace;
 mod polling;
+mod typing;
 
 use kheish_host_tests::{
     client::Client,

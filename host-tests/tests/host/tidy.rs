@@ -13,7 +13,7 @@ const LINES: usize = 400;
 
 /// Which module of `src` may use which others. Stages come in the order of the flow, and none uses an earlier one, but
 /// for the executor, which takes its work from the queue.
-const MAY_USE: [(&str, &str); 29] = [
+const MAY_USE: [(&str, &str); 30] = [
     ("model", ""),
     ("clock", "model"),
     ("secrets", ""),
@@ -37,6 +37,7 @@ const MAY_USE: [(&str, &str); 29] = [
     ("executor", "clock connectors egress metrics model outputs places queue secrets store telemetry vault wire"),
     ("outputs", "clock delivery metrics model store"),
     ("delivery", "assets clock connectors egress metrics model nearest places secrets store telemetry"),
+    ("presence", "clock config connectors delivery model store"),
     // Settings are read where they are used; this names them all.
     ("config", "connectors delivery egress executor model nearest queue retention secrets store telemetry"),
     ("server", "config"),

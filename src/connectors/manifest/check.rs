@@ -2,7 +2,7 @@
 
 use http::{HeaderName, Method};
 
-use super::{HmacRecipe, Manifest, Recipe, egress, pace, secret_list};
+use super::{HmacRecipe, Manifest, Recipe, egress, pace, presence::LASTS_MS, secret_list};
 
 /// The contract version that this host speaks.
 const CONTRACT: &str = "0.1";
@@ -56,8 +56,13 @@ pub(super) fn broken_rules(manifest: &Manifest) -> Vec<String> {
     if manifest.ingress.methods.is_empty() || manifest.ingress.events_per_second == 0 {
         broken.push("ingress needs at least one method and a rate above 0".to_owned());
     }
-    if manifest.delivery.limit == Some(0) || (manifest.delivery.whole && manifest.delivery.limit.is_some()) {
-        broken.push("delivery.limit is above 0, and there is none where deliveries are whole".to_owned());
+    if !LASTS_MS.contains(&manifest.presence.lasts_ms) {
+        broken.push(format!("presence.lasts_ms is from {} to {}", LASTS_MS.start(), LASTS_MS.end()));
+    }
+    for (name, most) in [("limit", manifest.delivery.limit), ("caption", manifest.delivery.caption)] {
+        if most == Some(0) || (manifest.delivery.whole && most.is_some()) {
+            broken.push(format!("delivery.{name} is above 0, and there is none where deliveries are whole"));
+        }
     }
     broken.extend(pace::broken_rules(&manifest.delivery.pace));
     broken
@@ -177,12 +182,13 @@ mod tests {
                 "closed_by": { "age": 0 }, "sample": { "text": "{text}" }, "open_sample": { "text": "{text}" },
             },
             "delivery": {
-                "limit": 2000, "unit": "utf16", "whole": false, "unknown": "hold", "needs": ["key", "keys"],
+                "limit": 2000, "unit": "utf16", "caption": 100, "whole": false, "unknown": "hold", "needs": ["key", "keys"],
                 "pace": [
                     { "by": "/room", "starting": "-", "amount": 20, "per_ms": 60000, "burst": 5 },
                     { "amount": 30, "per_ms": 1000 },
                 ],
             },
+            "presence": { "lasts_ms": 5000 },
         });
         for manifest in [&good(), &full] {
             assert!(parse(manifest).is_ok() && schema.is_valid(manifest), "{:?}", schema.validate(manifest));
@@ -203,6 +209,8 @@ mod tests {
             ("/egress/api/origins/0", json!("https://example.com/path")),
             ("/egress/api/origins/0", json!("https://a.*.example.com")),
             ("/delivery/limit", json!(0)),
+            ("/delivery/caption", json!(0)),
+            ("/presence/lasts_ms", json!(999)),
             ("/delivery/whole", json!(true)),
             ("/delivery/unit", json!("letters")),
             ("/delivery/unknown", json!("guess")),

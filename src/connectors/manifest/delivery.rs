@@ -16,6 +16,10 @@ pub struct DeliverySpec {
     /// What `limit` counts.
     #[serde(default)]
     pub unit: LengthUnit,
+    /// The most of `unit` in a text that goes along with a file: the first file of an output takes the beginning of its text.
+    /// Files go by themselves when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caption: Option<usize>,
     /// Whether a call takes an output whole: all of its text, and its files beside it.
     #[serde(default)]
     pub whole: bool,

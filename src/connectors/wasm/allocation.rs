@@ -72,7 +72,7 @@ fn configuration(settings: &EngineSettings, allocation: Allocation) -> Config {
 fn pool(settings: &EngineSettings) -> PoolingAllocationConfig {
     let calls = settings.concurrent_calls.saturating_add(settings.concurrent_deliveries);
     let calls = calls.saturating_add(settings.concurrent_polls);
-    let calls = calls.saturating_add(settings.concurrent_downloads);
+    let calls = calls.saturating_add(settings.concurrent_downloads).saturating_add(settings.concurrent_signs);
     let calls = u32::try_from(calls).unwrap_or(u32::MAX / 64).saturating_add(HEADROOM);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(calls)

@@ -146,6 +146,19 @@ impl WasmEngine {
         self.run(plugin, state, deadline_ms, work).await
     }
 
+    /// The same for a sign that an answer is on its way: its requests take no place from others of the connector.
+    pub(super) async fn call_aside<T>(
+        &self,
+        plugin: &InstancePre<State>,
+        context: Arc<Context>,
+        work: impl AsyncFnOnce(&mut Store<State>, &Instance) -> wasmtime::Result<T>,
+    ) -> (Result<T, Fault>, State) {
+        let deadline_ms = self.settings.sign_deadline_ms;
+        let network = Network::new(Arc::clone(&self.outside), Duration::from_millis(deadline_ms)).aside();
+        let state = State::new(Some(context), Some(network), &self.settings);
+        self.run(plugin, state, deadline_ms, work).await
+    }
+
     async fn run<T>(
         &self,
         plugin: &InstancePre<State>,

@@ -9,7 +9,7 @@ use wasmtime::component::{Component, InstancePre};
 use super::{
     WasmEngine,
     bindings::exports::kheish::connector::{
-        activation, attachments, delivery, describe, ingress, polling, reconciliation,
+        activation, attachments, delivery, describe, ingress, polling, presence, reconciliation,
     },
     call::{State, Way},
     convert,
@@ -36,6 +36,7 @@ pub struct WasmPlugin {
     polling: Option<polling::GuestIndices>,
     activation: Option<activation::GuestIndices>,
     attachments: Option<attachments::GuestIndices>,
+    presence: Option<presence::GuestIndices>,
     manifest: Manifest,
     digest: String,
 }
@@ -63,6 +64,8 @@ impl WasmPlugin {
         let activation = activation.map_err(broken)?;
         let attachments = exports("attachments").then(|| attachments::GuestIndices::new(&linked)).transpose();
         let attachments = attachments.map_err(broken)?;
+        let shows = delivers && exports("presence");
+        let presence = shows.then(|| presence::GuestIndices::new(&linked)).transpose().map_err(broken)?;
         let text = host.call(&linked, None, host.settings.describe_deadline_ms, async |store, instance| {
             describe.load(&mut *store, instance)?.call_manifest(&mut *store).await
         });
@@ -78,6 +81,7 @@ impl WasmPlugin {
             polling,
             activation,
             attachments,
+            presence,
             manifest,
             digest,
         }))
@@ -224,6 +228,20 @@ impl Plugin for WasmPlugin {
         let deadline_ms = self.host.settings.delivery_deadline_ms;
         let called = self.host.call_out(&self.linked, Arc::clone(&context), deadline_ms, async |store, instance| {
             activation.load(&mut *store, instance)?.call_deactivate(&mut *store).await
+        });
+        convert::done(called.await.0?)
+    }
+
+    fn shows_typing(&self) -> bool {
+        self.presence.is_some()
+    }
+
+    async fn typing(&self, context: Arc<Context>, route: String) -> Result<Result<(), Failure>, Fault> {
+        let exported = self.presence.as_ref();
+        let presence = exported.ok_or_else(|| Fault::Contract("it does not export `presence`".to_owned()))?;
+        let _place = self.host.signs.try_acquire().map_err(|_| Fault::Overloaded)?;
+        let called = self.host.call_aside(&self.linked, context, async |store, instance| {
+            presence.load(&mut *store, instance)?.call_typing(&mut *store, &route).await
         });
         convert::done(called.await.0?)
     }

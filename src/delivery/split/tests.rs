@@ -112,8 +112,22 @@ fn markdown() -> impl Strategy<Value = String> {
     prop::collection::vec(token, 0..60).prop_map(|tokens| tokens.concat())
 }
 
+#[test]
+fn a_fence_that_a_beginning_closes_is_opened_again_in_the_rest() {
+    let (first, rest) = split_off("```sh\none two three\n```\nfour", scalars(20));
+    assert_eq!((first.as_str(), rest.as_str()), ("```sh\none two\n```", "```sh\nthree\n```\nfour"));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn a_beginning_is_the_first_part_and_the_rest_is_the_others(text in "[a-z \n]{0,200}", size in 1usize..40) {
+        let (first, rest) = split_off(&text, scalars(size));
+        let parts = split(&text, scalars(size));
+        prop_assert_eq!(parts.first().map(String::as_str).unwrap_or_default(), first);
+        prop_assert_eq!(split(&rest, scalars(size)), parts.get(1..).unwrap_or_default());
+    }
 
     #[test]
     fn nothing_is_lost_of_any_text(text in any::<String>(), limit in limit()) {

@@ -9,6 +9,8 @@ pub(super) struct DeliverySpec {
     pub(super) limit: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) unit: Option<LengthUnit>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) caption: Option<usize>,
     pub(super) whole: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) unknown: Option<UnknownPolicy>,

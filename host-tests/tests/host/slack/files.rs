@@ -77,3 +77,16 @@ async fn a_kill_while_a_file_is_shared_shares_it_once() {
     judge(&api);
     assert_eq!(api.calls_of("files.getUploadURLExternal").len(), 1);
 }
+
+#[tokio::test]
+async fn a_kill_before_the_bytes_are_up_leaves_nothing_that_anybody_sees() {
+    let (mut host, api) = both().await;
+    api.fail("files.getUploadURLExternal", [Fault::DoAndStall]);
+    let run = answer(&host, &api).await;
+    api.when_called("files.getUploadURLExternal", 1).await;
+    host.kill();
+    host.restart().await;
+    host.deliveries_when(&run, 1, "delivered").await;
+    judge(&api);
+    assert_eq!(api.calls_of("files.completeUploadExternal").len(), 1);
+}

@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 use super::{builder, double, webhook};
 
 /// Short waits, three attempts, and no rates.
-const QUICK: &str = "[queue]\nsweep_interval_ms = 20\n[delivery]\npoll_interval_ms = 20\npace_percent = 0\nlook_up_after_ms = 20\n\
+pub(super) const QUICK: &str = "[queue]\nsweep_interval_ms = 20\n[delivery]\npoll_interval_ms = 20\npace_percent = 0\nlook_up_after_ms = 20\n\
                      [delivery.connectors]\ninitial_ms = 20\nmax_ms = 60\nmax_attempts = 3\n[delivery.pause]\ninitial_ms = 60\nmax_ms = 60\n";
 
-async fn host(api: &BotApi, lines: &str) -> Host {
+pub(super) async fn host(api: &BotApi, lines: &str) -> Host {
     let lines = format!("allow_private_network = true\n{lines}");
     builder(&api.url(), &lines).settings(QUICK).start().await
 }

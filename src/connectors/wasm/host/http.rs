@@ -46,13 +46,20 @@ pub(in crate::connectors::wasm) struct Network {
     left: u32,
     /// Whether a request has left that may have changed something.
     sent: bool,
+    /// Whether its requests take places among the connector's.
+    counts: bool,
 }
 
 impl Network {
     /// For a call that ends after this time.
     pub(in crate::connectors::wasm) fn new(outside: Arc<Outside>, limit: Duration) -> Self {
         let left = outside.settings.per_call;
-        Self { outside, deadline: Instant::now() + limit, left, sent: false }
+        Self { outside, deadline: Instant::now() + limit, left, sent: false, counts: true }
+    }
+
+    /// For a call that others of the connector must not wait for. What bounds such calls bounds their requests.
+    pub(in crate::connectors::wasm) fn aside(self) -> Self {
+        Self { counts: false, ..self }
     }
 
     /// How long a request may take.
@@ -109,7 +116,9 @@ impl Network {
         let store_as = request.store_as.clone();
         let prepared = prepare::prepare(context, request, &self.outside.settings)?;
         let began = Instant::now();
-        let Ok(Ok(_permit)) = timeout(patience, context.request_permits.acquire()).await else {
+        let counts = self.counts;
+        let place = async { if counts { context.request_permits.acquire().await.map(Some) } else { Ok(None) } };
+        let Ok(Ok(_place)) = timeout(patience, place).await else {
             let reason = "too many requests of this connector are in flight (guests.requests.per_connector)";
             return Err(error(ErrorKind::Timeout, reason, false));
         };
