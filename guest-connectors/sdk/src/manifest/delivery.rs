@@ -28,7 +28,7 @@ impl DeliverySpec {
 }
 
 /// A rate that the platform keeps. After a rest a burst may go at once (1 unless said), then one message each `per_ms` /
-/// `amount`: `amount` and `burst` together in any `per_ms`, at the most.
+/// `amount`: any `per_ms` holds `amount` and `burst` together at the most, and one more where a message came late for its turn.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Pace {
     #[serde(skip_serializing_if = "Option::is_none")]
