@@ -12,6 +12,7 @@ use tokio::sync::Mutex;
 
 use crate::{
     clock::Clock,
+    config::gathering::GatherSettings,
     connectors::{KeyValue, files::Files, kinds::Kinds},
     ingress::routes::Routes,
     metrics::Metrics,
@@ -61,6 +62,8 @@ pub struct Surroundings {
     pub metrics: Arc<Metrics>,
     /// Deliveries that one connector may have in flight.
     pub deliveries_per_connector: usize,
+    /// Bounds of events that become one run.
+    pub gathering: GatherSettings,
 }
 
 /// All connectors.

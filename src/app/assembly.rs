@@ -52,6 +52,7 @@ impl Assembly {
             }),
             requests_per_connector: settings.guests.requests.per_connector,
             deliveries_per_connector: settings.guests.deliveries_per_connector,
+            gathering: settings.gathering,
         };
         let routes = Arc::new(Routes::default());
         let connectors = Arc::new(Connectors::new(

@@ -8,7 +8,7 @@ use sqlx::{
 use super::sql::Dialect;
 
 /// Every step: number, name, text.
-const STEPS: [(i64, &str, &str); 12] = [
+const STEPS: [(i64, &str, &str); 13] = [
     (1, "initial", include_str!("migrations/0001_initial.sql")),
     (2, "operators", include_str!("migrations/0002_operators.sql")),
     (3, "delivery", include_str!("migrations/0003_delivery.sql")),
@@ -21,6 +21,7 @@ const STEPS: [(i64, &str, &str); 12] = [
     (10, "look_ups", include_str!("migrations/0010_look_ups.sql")),
     (11, "choice", include_str!("migrations/0011_choice.sql")),
     (12, "downloads", include_str!("migrations/0012_downloads.sql")),
+    (13, "gatherings", include_str!("migrations/0013_gatherings.sql")),
 ];
 
 /// SQLite's words and PostgreSQL's, which knows no row ids.

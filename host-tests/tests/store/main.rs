@@ -39,6 +39,7 @@ mod cancel;
 mod choice;
 mod downloads;
 mod events;
+mod gatherings;
 mod operate;
 mod pauses;
 mod server;
@@ -50,6 +51,10 @@ use cancel::a_run_that_waits_or_runs_is_cancelled_once;
 use choice::claims_take_their_own_executors_sessions;
 use downloads::{files_of_many_runs_are_fetched_side_by_side, what_a_former_daemon_fetched_is_due_again};
 use events::{an_event_is_told_of_step_by_step, only_commands_that_succeed_are_told_of};
+use gatherings::{
+    a_group_that_is_cancelled_or_full_is_joined_no_more, an_event_joins_a_run_that_waits_or_is_one,
+    events_of_a_group_are_one_run_whoever_takes_them,
+};
 use operate::{operators_change_deliveries, what_is_looked_up_goes_first_and_is_fenced};
 use pauses::{a_pause_holds_its_lanes_and_no_others, a_probe_that_died_makes_room_and_nothing_else_does};
 use server::Server;
@@ -98,6 +103,9 @@ on_both!(
     owners_get_their_turn,
     files_of_many_runs_are_fetched_side_by_side,
     what_a_former_daemon_fetched_is_due_again,
+    events_of_a_group_are_one_run_whoever_takes_them,
+    an_event_joins_a_run_that_waits_or_is_one,
+    a_group_that_is_cancelled_or_full_is_joined_no_more,
 );
 
 /// Daemons on one server.
@@ -145,6 +153,7 @@ fn event(clock: &Clock, session: &str, key: &str, payload: &str) -> Accept {
         executor: None,
         assets: Vec::new(),
         fetch: false,
+        gathers: None,
     };
     Accept {
         source: connector.to_string(),
