@@ -15,6 +15,7 @@ pub mod assets;
 pub mod auth;
 pub mod downloads;
 pub mod events;
+pub mod gathering;
 pub mod located;
 pub mod polling;
 pub mod presence;
@@ -25,6 +26,7 @@ use assets::AssetSettings;
 use auth::AuthSettings;
 use downloads::DownloadSettings;
 use events::EventSettings;
+use gathering::GatherSettings;
 use polling::PollSettings;
 use presence::PresenceSettings;
 use server::ServerSettings;
@@ -73,6 +75,8 @@ pub struct Settings {
     pub retention: RetentionSettings,
     /// Files that events name.
     pub downloads: DownloadSettings,
+    /// Events that become one run.
+    pub gathering: GatherSettings,
     /// Outbound HTTP.
     pub egress: EgressSettings,
     /// The log, and where traces go.
@@ -102,6 +106,7 @@ impl Default for Settings {
             delivery: DeliverySettings::default(),
             retention: RetentionSettings::default(),
             downloads: DownloadSettings::default(),
+            gathering: GatherSettings::default(),
             egress: EgressSettings::default(),
             telemetry: TelemetrySettings::default(),
         }

@@ -9,6 +9,7 @@ pub mod claim;
 pub mod hand_over;
 pub mod hold;
 pub mod rescue;
+mod waits;
 
 use serde::Deserialize;
 

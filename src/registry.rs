@@ -12,6 +12,7 @@ use tokio::sync::Mutex;
 
 use crate::{
     clock::Clock,
+    config::gathering::GatherSettings,
     connectors::{KeyValue, files::Files, kinds::Kinds},
     ingress::routes::Routes,
     metrics::Metrics,
@@ -64,6 +65,8 @@ pub struct Surroundings {
     pub deliveries_per_connector: usize,
     /// The longest address of a URL that may be set as a target, in bytes.
     pub address_bytes: usize,
+    /// Bounds of events that become one run.
+    pub gathering: GatherSettings,
 }
 
 /// All connectors.

@@ -28,6 +28,7 @@ pub mod data_keys;
 pub mod deliveries;
 pub mod downloads;
 pub mod events;
+pub mod gatherings;
 pub mod heads;
 pub mod history;
 pub mod key_values;
@@ -71,6 +72,9 @@ pub enum StoreError {
     /// The commit that carried the command failed, or the writer has stopped.
     #[error("the store could not commit: {0}")]
     Unavailable(String),
+    /// Another daemon on the same database changed a row in between; nothing was written.
+    #[error("another daemon changed the same row in between: try again")]
+    Outrun,
     /// Too many commands are waiting; nothing was written.
     #[error("the store's queue is full")]
     Overloaded,

@@ -178,7 +178,7 @@ fn entry(api: &Api, session: &SessionId, key: Option<&str>, submission: Submissi
     };
     let key = key.map(|key| Key { receipt: receipt_key(&format!("api/{session}"), key), fingerprint });
     let run = api.clock.run_id();
-    Ok(Entry { run, key, placement, request, write_back: false, executor: None, assets, fetch: false })
+    Ok(Entry { run, key, placement, request, write_back: false, executor: None, assets, fetch: false, gathers: None })
 }
 
 fn parts(content: String, items: Vec<InputItem>) -> Result<Vec<InputPart>, Problem> {

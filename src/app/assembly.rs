@@ -53,6 +53,7 @@ impl Assembly {
             requests_per_connector: settings.guests.requests.per_connector,
             deliveries_per_connector: settings.guests.deliveries_per_connector,
             address_bytes: settings.delivery.http.address_bytes,
+            gathering: settings.gathering,
         };
         let routes = Arc::new(Routes::default());
         let connectors = Arc::new(Connectors::new(

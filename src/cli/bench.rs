@@ -187,6 +187,7 @@ impl Plugin for Noop {
             input: vec![InputPart::Text(SAMPLE_TEXT.to_owned())],
             reply_route: None,
             reply_targets: Vec::new(),
+            settle: None,
             metadata: self.metadata.clone(),
         };
         Ok(Answer::Accept { events: vec![event], effects: Vec::new(), response: None })

@@ -1,15 +1,17 @@
 //! Transaction 1, accept: receipt, session and bindings, queued run, and the plugin's effects, all or nothing.
 //!
 //! Everything is decided before anything is written, so a refusal leaves no trace. Commands that wait together are
-//! decided in arrival order, each seeing what those before it will write.
+//! decided in arrival order, each seeing what those before it will write. An event of a group joins the run of those that came
+//! before it, while that run waits.
 
 mod defaults;
 mod files;
+mod gather;
+mod known;
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
+
+use known::{Decision, Fate, Known};
 
 use super::rate::RateLimit;
 use crate::{
@@ -20,15 +22,16 @@ use crate::{
         run::{Run, RunRequest, RunStatus},
         target::ReplyTarget,
     },
-    sessions::placement::{Placement, Unplaced},
+    sessions::placement::{Place, Placement, Unplaced},
     store::{
         StoreError,
         assets::{self, NewAsset},
         bindings,
+        gatherings::GroupKey,
         heads::{self, Added, Line, Tail},
         key_values,
-        receipts::{self, NewReceipt, Receipt, ReceiptKey},
-        runs, sessions,
+        receipts::{self, NewReceipt, ReceiptKey},
+        runs,
         writer::{Command, Tx},
     },
 };
@@ -70,6 +73,23 @@ pub struct Entry {
     pub assets: Vec<NewAsset>,
     /// Whether files that are still on the platform are fetched before the run begins.
     pub fetch: bool,
+    /// The group that it belongs to: it joins the run of those that came before, or its run waits for those to come.
+    pub gathers: Option<Gathers>,
+}
+
+/// A group of events that become one run, from the view of one of them.
+#[derive(Clone, Copy, Debug)]
+pub struct Gathers {
+    /// What tells the group from others.
+    pub key: GroupKey,
+    /// The event's place in it.
+    pub position: u64,
+    /// How long the run waits for the next one, in milliseconds.
+    pub wait_ms: i64,
+    /// How long it waits at most, from its first event on.
+    pub longest_ms: i64,
+    /// How many events it takes.
+    pub most: usize,
 }
 
 /// What tells an event from others, and a replay from a conflict.
@@ -86,6 +106,8 @@ pub struct Key {
 pub enum Accepted {
     /// It is a new run; so many runs of its session wait before it.
     Fresh(Box<Run>, i64),
+    /// It is part of a run that waited for it.
+    Joined(RunId),
     /// It was accepted before, as this run.
     Duplicate(RunId),
 }
@@ -134,155 +156,50 @@ impl Command for Accept {
     }
 }
 
-/// What an entry will become.
-enum Fate {
-    Fresh { session: SessionId, newly_bound: Vec<String> },
-    Duplicate(RunId),
-}
-
-type Decision = Result<Vec<Fate>, Refused>;
-
-/// The rows that decisions rest on, and what earlier commands of the batch add to them.
-struct Known {
-    receipts: HashMap<Vec<u8>, Receipt>,
-    bindings: HashMap<String, SessionId>,
-    sessions: HashSet<SessionId>,
-    assets: HashSet<String>,
-    /// Rate tokens that were spent for this batch.
-    spent: Vec<(Arc<RateLimit>, u64)>,
-}
-
-impl Known {
-    async fn read(batch: &[Accept], tx: &mut Tx<'_>) -> Result<Self, StoreError> {
-        let entries = || batch.iter().flat_map(|command| &command.entries);
-        let keys: Vec<ReceiptKey> = entries().filter_map(|entry| Some(entry.key.as_ref()?.receipt)).collect();
-        let receipts = receipts::find_by_keys(tx, &keys).await?;
-        let binding_keys: Vec<&str> =
-            entries().flat_map(|entry| &entry.placement.binding_keys).map(String::as_str).collect();
-        let bindings = bindings::find_by_keys(tx, &binding_keys).await?;
-        let asset_ids: Vec<&str> = entries().flat_map(|entry| entry.referenced_assets()).collect();
-        let assets = assets::existing(tx, &asset_ids).await?;
-        let wary = entries().filter(|entry| !entry.placement.create);
-        let wanted: Vec<&SessionId> = wary
-            .flat_map(|entry| {
-                let bound = entry.placement.binding_keys.iter().filter_map(|key| bindings.get(key));
-                bound.chain(&entry.placement.chosen).chain(&entry.placement.natural)
-            })
-            .collect();
-        let sessions = sessions::existing(tx, &wanted).await?;
-        Ok(Self { receipts, bindings, sessions, assets, spent: Vec::new() })
-    }
-
-    /// Decides one command and, when all of it is accepted, remembers what it will write.
-    fn decide(&mut self, command: &Accept) -> Decision {
-        let mut fates = Vec::with_capacity(command.entries.len());
-        let decided = command.entries.iter().try_for_each(|entry| {
-            let fate = self.decide_entry(entry)?;
-            self.remember(entry, &fate);
-            fates.push(fate);
-            Ok(())
-        });
-        match decided.and_then(|()| self.spend(command, &fates)) {
-            Ok(()) => Ok(fates),
-            Err(refused) => {
-                command.entries.iter().zip(&fates).for_each(|(entry, fate)| self.forget(entry, fate));
-                Err(refused)
-            }
-        }
-    }
-
-    fn spend(&mut self, command: &Accept, fates: &[Fate]) -> Result<(), Refused> {
-        let fresh = fates.iter().filter(|fate| matches!(fate, Fate::Fresh { .. })).count() as u64;
-        let Some(rate) = command.rate.as_ref().filter(|_| fresh > 0) else { return Ok(()) };
-        rate.try_take(command.now_ms, fresh).map_err(Refused::TooFast)?;
-        self.spent.push((Arc::clone(rate), fresh));
-        Ok(())
-    }
-
-    fn give_back(&self) {
-        self.spent.iter().for_each(|(rate, tokens)| rate.give_back(*tokens));
-    }
-
-    fn decide_entry(&self, entry: &Entry) -> Result<Fate, Refused> {
-        if let Some(key) = &entry.key
-            && let Some(receipt) = self.receipts.get(key.receipt.as_slice())
-        {
-            let same = receipt.fingerprint == key.fingerprint;
-            return if same { Ok(Fate::Duplicate(receipt.run)) } else { Err(Refused::Conflict) };
-        }
-        if let Some(missing) = entry.referenced_assets().find(|id| !self.assets.contains(*id)) {
-            return Err(Refused::UnknownAsset(missing.to_owned()));
-        }
-        let place = entry.placement.decide(&self.bindings)?;
-        if !entry.placement.create && !self.sessions.contains(&place.session) {
-            return Err(Refused::UnknownSession(place.session));
-        }
-        Ok(Fate::Fresh { session: place.session, newly_bound: place.newly_bound })
-    }
-
-    fn remember(&mut self, entry: &Entry, fate: &Fate) {
-        let Fate::Fresh { session, newly_bound } = fate else { return };
-        if let Some(key) = &entry.key {
-            let receipt = Receipt { fingerprint: key.fingerprint.to_vec(), run: entry.run };
-            self.receipts.insert(key.receipt.to_vec(), receipt);
-        }
-        self.bindings.extend(newly_bound.iter().map(|key| (key.clone(), session.clone())));
-    }
-
-    fn forget(&mut self, entry: &Entry, fate: &Fate) {
-        let Fate::Fresh { newly_bound, .. } = fate else { return };
-        if let Some(key) = &entry.key {
-            self.receipts.remove(key.receipt.as_slice());
-        }
-        newly_bound.iter().for_each(|key| drop(self.bindings.remove(key)));
-    }
-}
-
 /// New runs, each with how many runs of its session wait before it.
 type Written = HashMap<RunId, (Run, i64)>;
 
-/// A new event, its session, and the names that it gives to the session.
-type Fresh<'a> = (&'a Entry, &'a SessionId, &'a Vec<String>);
+/// An event that is a new run, and its place.
+type Fresh<'a> = (&'a Entry, &'a Place);
+
+/// An event that was not known before, the run that it is or joins, and its place.
+type New<'a> = (&'a Entry, RunId, &'a Place);
 
 /// Writes what was decided, a statement for each table.
 async fn write(batch: &[Accept], decisions: &[Decision], tx: &mut Tx<'_>) -> Result<Written, StoreError> {
     let Some(now_ms) = batch.first().map(|command| command.now_ms) else { return Ok(Written::new()) };
     let accepted =
         || batch.iter().zip(decisions).filter_map(|(command, decision)| Some((command, decision.as_ref().ok()?)));
-    let fresh: Vec<Fresh<'_>> = accepted()
+    let new: Vec<New<'_>> = accepted()
         .flat_map(|(command, fates)| command.entries.iter().zip(fates))
-        .filter_map(|(entry, fate)| match fate {
-            Fate::Fresh { session, newly_bound } => Some((entry, session, newly_bound)),
-            Fate::Duplicate(_) => None,
-        })
+        .filter_map(|(entry, fate)| fate.of_new(entry).map(|(run, place)| (entry, run, place)))
         .collect();
-    for asset in fresh.iter().flat_map(|(entry, ..)| &entry.assets) {
+    for asset in new.iter().flat_map(|(entry, ..)| &entry.assets) {
         assets::insert(tx, asset, now_ms).await?;
     }
-    for (entry, ..) in &fresh {
-        assets::refer(tx, entry.run, entry.asset_ids()).await?;
+    for (entry, run, _) in &new {
+        assets::refer(tx, *run, entry.asset_ids()).await?;
     }
+    let fresh: Vec<Fresh<'_>> =
+        new.iter().filter(|(entry, run, _)| entry.run == *run).map(|(entry, _, place)| (*entry, *place)).collect();
+    gather::lock(&new, tx).await?;
     let tails = heads::grow(tx, Line::Sessions, &per_session(&fresh), now_ms).await?;
     let defaults = defaults::settle(tx, &fresh, &tails, now_ms).await?;
     let written = insert_runs(tx, &fresh, (&tails, &defaults), now_ms).await?;
-    let receipts: Vec<NewReceipt> = fresh
-        .iter()
-        .filter_map(|(entry, ..)| {
-            let key = entry.key.as_ref()?;
-            Some(NewReceipt { key: key.receipt, fingerprint: key.fingerprint, run: entry.run })
-        })
-        .collect();
-    receipts::insert(tx, &receipts, now_ms).await?;
+    insert_receipts(tx, &new, now_ms).await?;
     for (command, decision) in accepted() {
         files::insert(command, decision, tx).await?;
+        gather::write(command, decision, tx).await?;
     }
-    let bound: Vec<(&str, &SessionId)> =
-        fresh.iter().flat_map(|(_, session, keys)| keys.iter().map(move |key| (key.as_str(), *session))).collect();
+    let bound: Vec<(&str, &SessionId)> = new
+        .iter()
+        .flat_map(|(.., place)| place.newly_bound.iter().map(move |key| (key.as_str(), &place.session)))
+        .collect();
     bindings::insert(tx, &bound).await?;
     for (command, fates) in accepted() {
-        for entry in command.entries.iter() {
-            if let Some((run, _)) = written.get(&entry.run) {
-                tx.record(told(command, run));
+        for (entry, fate) in command.entries.iter().zip(fates) {
+            if let Some(told) = told(command, written.get(&entry.run).map(|(run, _)| run), fate) {
+                tx.record(told);
             }
         }
         let replayed = !fates.is_empty() && fates.iter().all(|fate| matches!(fate, Fate::Duplicate(_)));
@@ -290,16 +207,23 @@ async fn write(batch: &[Accept], decisions: &[Decision], tx: &mut Tx<'_>) -> Res
             write_effects(tx, command).await?;
         }
     }
-    if !fresh.is_empty() {
+    if !new.is_empty() {
         tx.wake_runs();
     }
     Ok(written)
 }
 
+async fn insert_receipts(tx: &mut Tx<'_>, new: &[New<'_>], now_ms: i64) -> Result<(), StoreError> {
+    let keyed = new.iter().filter_map(|(entry, run, _)| Some((entry.key.as_ref()?, *run)));
+    let receipts: Vec<NewReceipt> =
+        keyed.map(|(key, run)| NewReceipt { key: key.receipt, fingerprint: key.fingerprint, run }).collect();
+    receipts::insert(tx, &receipts, now_ms).await
+}
+
 fn per_session<'a>(fresh: &[Fresh<'a>]) -> Vec<Added<'a>> {
     let mut counts: HashMap<&str, Added<'a>> = HashMap::new();
-    for (entry, session, _) in fresh {
-        let id = session.as_str();
+    for (entry, place) in fresh {
+        let id = place.session.as_str();
         counts.entry(id).or_insert(Added { id, count: 0, owner: entry.executor.as_deref() }).count += 1;
     }
     let mut counts: Vec<_> = counts.into_values().collect();
@@ -317,7 +241,7 @@ async fn insert_runs(
     let mut left: HashMap<&str, i64> = per_session(fresh).iter().map(|added| (added.id, added.count)).collect();
     let mut new_runs = Vec::with_capacity(fresh.len());
     let mut before = Vec::with_capacity(fresh.len());
-    for (entry, session, _) in fresh {
+    for (entry, Place { session, .. }) in fresh {
         let tail =
             tails.get(session.as_str()).ok_or(StoreError::Damaged("a session that was extended is not there"))?;
         let left = left.entry(session.as_str()).or_default();
@@ -325,7 +249,7 @@ async fn insert_runs(
         let mut run = new_run(entry, session, tail.last_seq - *left, now_ms);
         run.executor.clone_from(&tail.owner);
         if run.request.reply_targets.is_empty() {
-            run.request.reply_targets = defaults.get(*session).cloned().unwrap_or_default();
+            run.request.reply_targets = defaults.get(session).cloned().unwrap_or_default();
         }
         new_runs.push(run);
         before.push(tail.queued - 1 - *left);
@@ -354,12 +278,15 @@ fn new_run(entry: &Entry, session: &SessionId, seq: i64, now_ms: i64) -> Run {
     }
 }
 
-/// A new run, by whoever made it.
-fn told(command: &Accept, run: &Run) -> Happening {
-    if command.source == API {
-        return happening::run_updated(run, RunChange::Queued);
+/// What is told of an event: the new run, by whoever made it, or the run that it joined.
+fn told(command: &Accept, run: Option<&Run>, fate: &Fate) -> Option<Happening> {
+    let accepted = |session| happening::ingress(&command.source, Verdict::Accepted).in_session(session);
+    match (run, fate) {
+        (Some(run), _) if command.source == API => Some(happening::run_updated(run, RunChange::Queued)),
+        (Some(run), _) => Some(accepted(&run.session).in_run(run.id).with("seq", run.seq)),
+        (None, Fate::Joined(run, place)) => Some(accepted(&place.session).in_run(*run).with("joined", true)),
+        (None, _) => None,
     }
-    happening::ingress(&command.source, Verdict::Accepted).in_session(&run.session).in_run(run.id).with("seq", run.seq)
 }
 
 async fn write_effects(tx: &mut Tx<'_>, command: &Accept) -> Result<(), StoreError> {
@@ -377,7 +304,8 @@ fn reply(command: &Accept, fates: Vec<Fate>, written: &mut Written) -> Result<Ve
     entries
         .map(|(entry, fate)| match fate {
             Fate::Duplicate(run) => Ok(Accepted::Duplicate(run)),
-            Fate::Fresh { .. } => {
+            Fate::Joined(run, _) => Ok(Accepted::Joined(run)),
+            Fate::Fresh(_) => {
                 let (run, before) =
                     written.remove(&entry.run).ok_or(StoreError::Damaged("an accepted run was not written"))?;
                 Ok(Accepted::Fresh(Box::new(run), before))

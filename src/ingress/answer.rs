@@ -17,7 +17,7 @@ use crate::{
 pub async fn of_first(store: &Store, accepted: Vec<Accepted>) -> Result<Option<RunView>, StoreError> {
     match accepted.into_iter().next() {
         Some(Accepted::Fresh(run, before)) => Ok(Some(RunView::queued(store, *run, before))),
-        Some(Accepted::Duplicate(id)) => match runs::get(store, id).await? {
+        Some(Accepted::Joined(id) | Accepted::Duplicate(id)) => match runs::get(store, id).await? {
             Some(run) => Ok(Some(RunView::load(store, run).await?)),
             None => Err(StoreError::Damaged("a receipt names a run that does not exist")),
         },

@@ -11,15 +11,15 @@ use crate::{
     wire::problem::Problem,
 };
 
-/// Counts a request of which this became durable; of nothing, when the plugin answered by itself. A duplicate shows in the
-/// open span whose run it is.
+/// Counts a request of which this became durable; of nothing, when the plugin answered by itself. What is no run of
+/// its own shows in the open span which one it belongs to.
 pub fn note_accepted(counts: &ForKind, accepted: &[Accepted]) {
     let verdict = match accepted.first() {
         None => Verdict::Answered,
-        Some(_) if accepted.iter().any(|one| matches!(one, Accepted::Fresh(..))) => Verdict::Accepted,
+        Some(_) if accepted.iter().any(|one| !matches!(one, Accepted::Duplicate(_))) => Verdict::Accepted,
         Some(_) => Verdict::Duplicate,
     };
-    if let Some(Accepted::Duplicate(run)) = accepted.first() {
+    if let Some(Accepted::Joined(run) | Accepted::Duplicate(run)) = accepted.first() {
         Span::current().record("run_id", tracing::field::display(run));
     }
     tracing::debug!(events = accepted.len(), "{}: {} events are durable", verdict.name(), accepted.len());

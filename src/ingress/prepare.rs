@@ -4,13 +4,14 @@
 use serde_json::{Map, Value, json, value::to_raw_value};
 use sha2::{Digest, Sha256};
 
-use super::accept::{Entry, Key};
+use super::accept::{Entry, Gathers, Key};
 use crate::{
     clock::Clock,
+    config::gathering::GatherSettings,
     connectors::Fault,
     delivery::targets,
     model::{
-        event::{Event, InputPart},
+        event::{Event, InputPart, Settle},
         ids::{ConnectorId, SessionId},
         run::{RunInput, RunRequest},
         target::ReplyTarget,
@@ -42,6 +43,8 @@ pub struct Rules {
     pub additional_reply_targets: Vec<ReplyTarget>,
     /// Whether the connector fetches files that its events name.
     pub fetches: bool,
+    /// How long events of one group may keep their run waiting, and how many they may be.
+    pub gathering: GatherSettings,
 }
 
 /// Makes one event ready.
@@ -79,7 +82,20 @@ pub fn prepare(rules: &Rules, event: Event, clock: &Clock) -> Result<Entry, Faul
         reply_targets,
     };
     let (run, executor) = (clock.run_id(), rules.executor.clone());
-    Ok(Entry { run, key, placement, request, write_back, executor, assets, fetch: rules.fetches })
+    let gathers = event.settle.map(|settle| gathers(rules, &settle));
+    Ok(Entry { run, key, placement, request, write_back, executor, assets, fetch: rules.fetches, gathers })
+}
+
+fn gathers(rules: &Rules, settle: &Settle) -> Gathers {
+    let GatherSettings { longest_ms, max_events } = rules.gathering;
+    let millis = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
+    Gathers {
+        key: receipt_key(&rules.connector.to_string(), &settle.group),
+        position: settle.position,
+        wait_ms: millis(settle.after_ms),
+        longest_ms: millis(longest_ms),
+        most: max_events,
+    }
 }
 
 /// Where answers to an event with a route go: along it, then to the targets beside it. Where neither is wanted, as if it had
@@ -211,6 +227,7 @@ mod tests {
             include_self_output: true,
             additional_reply_targets: Vec::new(),
             fetches: false,
+            gathering: GatherSettings::default(),
         }
     }
 
@@ -232,6 +249,7 @@ mod tests {
             input: vec![InputPart::Text("hello".to_owned())],
             reply_route: None,
             reply_targets,
+            settle: None,
             metadata: Map::new(),
         }
     }
@@ -245,6 +263,21 @@ mod tests {
         assert_eq!(allowed.request.reply_targets, [target("https://elsewhere.example/")]);
         let silent = prepare(&rules(false), event(Vec::new()), &clock).unwrap();
         assert_eq!(silent.request.reply_targets, [target("https://operator.example/")]);
+    }
+
+    #[test]
+    fn groups_of_connectors_are_their_own_and_keep_to_the_limits() {
+        let clock = Clock::system();
+        let settle = |group: &str, after_ms| Some(Settle { group: group.to_owned(), after_ms, position: 7 });
+        let of = |rules: &Rules, settle| {
+            prepare(rules, Event { settle, ..event(Vec::new()) }, &clock).unwrap().gathers.unwrap()
+        };
+        let own = of(&rules(false), settle("a", 1_000_000));
+        assert_eq!((own.wait_ms, own.longest_ms, own.most, own.position), (1_000_000, 15_000, 16, 7));
+        let connector = ConnectorId { kind: "http".to_owned(), name: "other".to_owned() };
+        assert_eq!(own.key, of(&rules(false), settle("a", 5)).key);
+        assert_ne!(own.key, of(&rules(false), settle("b", 5)).key);
+        assert_ne!(own.key, of(&Rules { connector, ..rules(false) }, settle("a", 5)).key);
     }
 
     #[test]

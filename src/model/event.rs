@@ -34,8 +34,21 @@ pub struct Event {
     pub reply_route: Option<String>,
     /// Reply targets that the caller chose. The host honours them only where the operator allows it.
     pub reply_targets: Vec<ReplyTarget>,
+    /// The group of events that it belongs to.
+    pub settle: Option<Settle>,
     /// Whatever else the platform said. An object.
     pub metadata: Map<String, Value>,
+}
+
+/// A group of events that become one run, from the view of one of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settle {
+    /// Its name within the connector.
+    pub group: String,
+    /// How long the run waits for the next event of the group, in milliseconds.
+    pub after_ms: u64,
+    /// The event's place among those of the group.
+    pub position: u64,
 }
 
 /// What an event is to another one: an edit, a reply, a reaction.

@@ -7,7 +7,7 @@ use crate::{
         run::RunStatus,
     },
     store::{
-        StoreError, downloads,
+        StoreError, downloads, gatherings,
         heads::{self, Line},
         runs,
         writer::{Command, Tx},
@@ -70,7 +70,8 @@ async fn cancel_one(cancel: Cancel, tx: &mut Tx<'_>) -> Result<Cancelled, StoreE
                 return Ok(Cancelled::Moved);
             }
             heads::withdraw(tx, run.session.as_str(), cancel.now_ms).await?;
-            if downloads::abandon(tx, run.id).await? {
+            let waited = [gatherings::end(tx, run.id).await?, downloads::abandon(tx, run.id).await?];
+            if waited.contains(&true) {
                 downloads::hurry(tx, run.session.as_str(), cancel.now_ms).await?;
             }
             tx.record(run_updated(&run, RunChange::Cancelled));

@@ -1,20 +1,17 @@
 //! Transaction 2, claim: sessions are leased, then the oldest run of each.
 
+use super::waits::{self, Found};
 use crate::{
     model::{
         happening::{RunChange, run_updated},
         run::Run,
     },
     store::{
-        Store, StoreError, downloads,
+        Store, StoreError,
         heads::{self, Lease, Line},
-        runs,
         writer::{Command, Tx},
     },
 };
-
-/// When a session whose oldest run waits for files is looked at again if nothing makes it ready before, in milliseconds.
-const FILES_RECHECK_MS: i64 = 60_000;
 
 /// Asks for work.
 #[derive(Clone, Debug)]
@@ -63,12 +60,12 @@ async fn claim_runs(claim: &Claim, tx: &mut Tx<'_>) -> Result<Vec<ClaimedRun>, S
     let until_ms = claim.now_ms + claim.lease_ms;
     let lease = Lease { owner: &claim.owner, now_ms: claim.now_ms, until_ms };
     let mut claimed = Vec::new();
-    // Sessions that wait for files are nobody's work: others come in their place.
+    // Sessions whose oldest run waits are nobody's work: others come in their place.
     while claim_some(claim, lease, &mut claimed, tx).await? {}
     Ok(claimed)
 }
 
-/// Leases as many sessions as are still wanted. True when some of them wait for files, so that others may be had.
+/// Leases as many sessions as are still wanted. True when some of them have to wait, so that others may be had.
 async fn claim_some(
     claim: &Claim,
     lease: Lease<'_>,
@@ -78,17 +75,16 @@ async fn claim_some(
     let mut waiting = false;
     let wanted = claim.limit - i64::try_from(claimed.len()).unwrap_or(i64::MAX);
     for head in heads::claim(tx, &claim.executors, wanted, lease).await? {
-        match runs::take_oldest(tx, &head.id, head.epoch, claim.now_ms).await? {
-            Some(run) => {
+        match waits::take(tx, &head, claim.now_ms).await? {
+            Found::Run(run) => {
                 tx.record(run_updated(&run, RunChange::Started));
-                claimed.push(ClaimedRun { run, lease_until_ms: lease.until_ms });
+                claimed.push(ClaimedRun { run: *run, lease_until_ms: lease.until_ms });
             }
-            None if downloads::any_in(tx, &head.id).await? => {
+            Found::Waits(until_ms) => {
                 waiting = true;
-                let later_ms = claim.now_ms.saturating_add(FILES_RECHECK_MS);
-                heads::put_back(tx, Line::Sessions, &head, later_ms, claim.now_ms).await?;
+                heads::put_back(tx, Line::Sessions, &head, until_ms, claim.now_ms).await?;
             }
-            None => {
+            Found::Nothing => {
                 // The counter said that a run waits and none does: a bug, but no reason to hold the session.
                 tracing::error!(session = head.id, "session {} was ready without a queued run; released", head.id);
                 heads::release(tx, Line::Sessions, &head, claim.now_ms).await?;

@@ -160,6 +160,7 @@ impl Builder {
                 include_self_output: host.include_self_output.unwrap_or(true),
                 additional_reply_targets: host.additional_reply_targets,
                 fetches: plugin.fetches(),
+                gathering: shared.gathering,
             },
             counts: Arc::clone(&counts),
             rate: rate.unwrap_or_else(|| Arc::new(RateLimit::new(per_second))),

@@ -55,12 +55,13 @@ pub async fn insert(tx: &mut Tx<'_>, runs: &[Run]) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Takes the oldest queued run of a session that the caller has just claimed, unless it waits for files.
+/// Takes the oldest queued run of a session that the caller has just claimed, unless it waits for files or for further events.
 pub async fn take_oldest(tx: &mut Tx<'_>, session: &str, epoch: i64, now_ms: i64) -> Result<Option<Run>, StoreError> {
     let query = Query::new(format!(
         "UPDATE runs SET status = 1, epoch = ?, attempt = attempt + 1, started_ms = ? WHERE id = \
          (SELECT id FROM runs WHERE session_id = ? AND status = 0 ORDER BY seq LIMIT 1) \
-         AND NOT EXISTS (SELECT 1 FROM downloads WHERE run_id = runs.id) RETURNING {COLUMNS}"
+         AND NOT EXISTS (SELECT 1 FROM downloads WHERE run_id = runs.id) \
+         AND NOT EXISTS (SELECT 1 FROM gatherings WHERE run_id = runs.id) RETURNING {COLUMNS}"
     ));
     let rows = tx.fetch(query.bind(epoch).bind(now_ms).bind(session)).await?;
     rows.into_iter().next().map(read).transpose()

@@ -5,7 +5,12 @@
 //! under a savepoint; when that fails each is tried alone under a savepoint of its own, so that a bad one cannot fail
 //! its neighbours. Callers hear after the commit, never before.
 
-use std::{future::Future, sync::Arc, time::Instant};
+use std::{
+    collections::BTreeSet,
+    future::Future,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 
@@ -49,9 +54,11 @@ pub struct Tx<'c> {
 }
 
 /// Whom to wake after the commit.
-#[derive(Clone, Copy, Default)]
+#[derive(Default)]
 struct Wake {
     runs: bool,
+    /// And again after so many milliseconds.
+    runs_after: BTreeSet<u64>,
     deliveries: bool,
     downloads: bool,
     cancels: bool,
@@ -76,6 +83,11 @@ impl<'c> Tx<'c> {
     /// Wakes workers after the commit: a session may be ready.
     pub fn wake_runs(&mut self) {
         self.wake.runs = true;
+    }
+
+    /// Wakes workers so many milliseconds after the commit: a session is ready then.
+    pub fn wake_runs_after(&mut self, wait_ms: i64) {
+        self.wake.runs_after.insert(wait_ms.unsigned_abs());
     }
 
     /// Wakes the dispatcher after the commit: a lane may be ready.
@@ -309,6 +321,13 @@ impl Task {
     fn wake(&self, wake: Wake) {
         if wake.runs {
             self.wakes.runs.notify_waiters();
+        }
+        for wait_ms in wake.runs_after {
+            let wakes = Arc::clone(&self.wakes);
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+                wakes.runs.notify_waiters();
+            });
         }
         if wake.deliveries {
             self.wakes.deliveries.notify_waiters();

@@ -168,7 +168,7 @@ impl From<StoreError> for Problem {
                 tracing::warn!("the store's queue is full (store.queue_length); a caller was sent away");
                 Self::unavailable("api", "overloaded", "too many writes are waiting: try again")
             }
-            StoreError::Unavailable(_) => Self::unavailable(
+            StoreError::Unavailable(_) | StoreError::Outrun => Self::unavailable(
                 "api",
                 "service_unavailable",
                 "the store could not commit, and nothing was written: try again",

@@ -19,6 +19,7 @@ impl Event {
             input: Vec::new(),
             reply_route: None,
             reply_targets: Vec::new(),
+            settle: None,
             metadata: "{}".to_owned(),
         }
     }

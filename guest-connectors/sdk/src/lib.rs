@@ -38,7 +38,7 @@ pub use bindings::{
         key_value, secrets,
         types::{
             Artifact, Event, Failure, FailureKind, Header, HttpRequest, HttpResponse, InlineFile, InputPart, Part,
-            Receipt, Relation, RemoteFile, ReplyTarget, SessionKey,
+            Receipt, Relation, RemoteFile, ReplyTarget, SessionKey, Settle,
         },
     },
     ingress::exports::kheish::connector::ingress::Refusal,

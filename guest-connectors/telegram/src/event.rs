@@ -1,6 +1,6 @@
 //! From an update to an event, by webhook and polling alike.
 
-use kheish_guest::{Event, InputPart, Relation, SessionKey, json};
+use kheish_guest::{Event, InputPart, Relation, SessionKey, Settle, json};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -34,19 +34,23 @@ pub(crate) enum Skip {
 /// The event of one update.
 pub(crate) fn of(name: &str, settings: &Settings, update: &Update) -> Result<Event, Skip> {
     let from = |kind: &str, message: &Message, relation: Option<Relation>| {
-        let event = said(name, settings, &[(&update.update_id, message)])?;
+        let event = said(name, settings, &update.update_id, message)?;
         let relation = relation.or_else(|| reply(message));
         Ok(Event { source_kind: kind.to_owned(), relation, ..event })
     };
+    let fresh = |kind: &str, message: &Message| {
+        let event = from(kind, message, None)?;
+        Ok(Event { settle: album(settings, message), ..event })
+    };
     let edit = |message: &Message| Some(related("edit", message.chat.id, message.message_id));
     if let Some(message) = &update.message {
-        return from(name, message, None);
+        return fresh(name, message);
     }
     if let Some(message) = &update.edited_message {
         return from("edited_message", message, edit(message));
     }
     if let Some(message) = &update.channel_post {
-        return from("channel_post", message, None);
+        return fresh("channel_post", message);
     }
     if let Some(message) = &update.edited_channel_post {
         return from("edited_channel_post", message, edit(message));
@@ -57,41 +61,33 @@ pub(crate) fn of(name: &str, settings: &Settings, update: &Update) -> Result<Eve
     }
 }
 
-/// The event of the updates that bring one album, in the order in which they were sent. The first one speaks for it.
-pub(crate) fn of_album(name: &str, settings: &Settings, updates: &[Update]) -> Result<Event, Skip> {
-    let parts: Vec<(&UpdateId, &Message)> =
-        updates.iter().filter_map(|update| Some((&update.update_id, update.fresh_message()?))).collect();
-    let event = said(name, settings, &parts)?;
-    let relation = parts.first().and_then(|(_, message)| reply(message));
-    let posted = updates.first().is_some_and(|update| update.channel_post.is_some());
-    let source_kind = if posted { "channel_post" } else { name };
-    Ok(Event { source_kind: source_kind.to_owned(), relation, ..event })
+/// The album that a message brings a picture of. Telegram sends each as an update of its own.
+fn album(settings: &Settings, message: &Message) -> Option<Settle> {
+    let group = message.media_group_id.clone().filter(|group| !group.is_empty())?;
+    let position = message.message_id.unsigned_abs();
+    Some(Settle { group, after_ms: settings.album_settle_ms, position })
 }
 
-fn said(name: &str, settings: &Settings, parts: &[(&UpdateId, &Message)]) -> Result<Event, Skip> {
-    let Some((update, first)) = parts.first() else { return Err(Skip::UnsupportedMessage) };
-    admit(settings, &first.chat, first.sender())?;
-    if settings.ignore_bots && first.is_by_bot() {
+fn said(name: &str, settings: &Settings, update: &UpdateId, message: &Message) -> Result<Event, Skip> {
+    admit(settings, &message.chat, message.sender())?;
+    if settings.ignore_bots && message.is_by_bot() {
         return Err(Skip::BotMessage);
     }
-    let mut input: Vec<InputPart> =
-        parts.iter().filter_map(|(_, message)| text(message)).map(InputPart::Text).collect();
-    input.extend(parts.iter().flat_map(|(_, message)| files::of(message)).map(InputPart::RemoteFile));
+    let mut input: Vec<InputPart> = text(message).map(InputPart::Text).into_iter().collect();
+    input.extend(files::of(message).into_iter().map(InputPart::RemoteFile));
     if input.is_empty() {
         return Err(Skip::UnsupportedMessage);
     }
-    let marks: Vec<_> = parts.iter().map(|(_, message)| mark(message)).collect();
-    let facts = Facts { messages: parts.iter().map(|(_, message)| message.message_id).collect(), ..facts(first) };
-    let metadata = Metadata { telegram_update_id: update, telegram: facts };
+    let metadata = Metadata { telegram_update_id: update, telegram: facts(message) };
     Ok(Event {
         id: Some(update.to_string()),
-        fingerprint: Some(json::text(&marks)),
-        occurred_at_ms: Some(first.edit_date.unwrap_or(first.date).saturating_mul(1_000)).filter(|at| *at > 0),
-        actor: Some(first.sender().map_or_else(|| "telegram-user".to_owned(), |id| id.to_string())),
-        session: session(name, first),
+        fingerprint: Some(json::text(&[mark(message)])),
+        occurred_at_ms: Some(message.edit_date.unwrap_or(message.date).saturating_mul(1_000)).filter(|at| *at > 0),
+        actor: Some(message.sender().map_or_else(|| "telegram-user".to_owned(), |id| id.to_string())),
+        session: session(name, message),
         input,
         // Nobody waits for the answer to a test.
-        reply_route: matches!(update, UpdateId::Number(_)).then(|| json::text(&Route::back_to(first, settings))),
+        reply_route: matches!(update, UpdateId::Number(_)).then(|| json::text(&Route::back_to(message, settings))),
         metadata: json::text(&metadata),
         ..Event::new(name)
     })

@@ -7,24 +7,20 @@
 use kheish_guest::{
     Batch, Failure,
     http::{Client, Response},
-    json,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
 use crate::{
     api::{Api, Params, Refused, Trouble},
-    event::Skip,
+    event::{self, Skip},
     settings::IngressMode,
     update::{KINDS, Numbered, Update, UpdateId},
 };
 
-mod albums;
 mod date;
 
-use albums::{Albums, Sorted};
-
-/// The most events of one poll. What is held of albums counts as well.
+/// The most events of one poll.
 const EVENTS: usize = 50;
 
 /// How old an offset may be, in seconds: a day less than Telegram's week.
@@ -48,9 +44,6 @@ pub struct Cursor {
     offset: Option<i64>,
     /// When the offset was learned, in Unix seconds by Telegram's clock.
     at: u64,
-    /// Pictures of albums that may not be complete: updates, as JSON text.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    held: Vec<String>,
     /// Buttons whose waiting signs are still to be stopped: their events are durable.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pressed: Vec<String>,
@@ -84,26 +77,30 @@ pub(crate) fn poll<C: Client>(api: &Api<'_, C>, name: &str, cursor: Option<Curso
         Some(offset) => Some(offset).filter(|_| is_fresh(api, cursor.at)),
         None => None,
     };
-    let held: Vec<Update> = cursor.held.iter().filter_map(|held| decoded(held)).collect();
-    let response = fetch(api, offset, &held)?;
+    let response = fetch(api, offset)?;
     let at = clock(&response).unwrap_or(cursor.at);
     let raw: Vec<Box<RawValue>> = crate::api::open(&response).map_err(|refused| failure(api, refused))?;
     let mut skipped = Vec::new();
     let updates: Vec<Update> = raw.into_iter().filter_map(|update| readable(update.get(), &mut skipped)).collect();
     let seen = updates.iter().map(|update| &update.update_id).chain(skipped.iter().map(|(id, _)| id));
     let last = seen.filter_map(|id| if let UpdateId::Number(number) = id { Some(*number) } else { None }).max();
-    let albums = Albums { name, settings: api.settings };
-    let Sorted { events, held, pressed, skipped: refused } = albums.sort(held, updates);
-    skipped.extend(refused);
+    let (mut events, mut pressed) = (Vec::new(), Vec::new());
+    for update in updates {
+        match event::of(name, api.settings, &update) {
+            Ok(event) => {
+                events.push(event);
+                pressed.extend(update.callback_query.map(|query| query.id));
+            }
+            Err(reason) => skipped.push((update.update_id, reason)),
+        }
+    }
     let next = Cursor {
         offset: last.map(|last| last.saturating_add(1)),
         at: if last.is_some() { at } else { cursor.at },
-        held: held.iter().map(json::text).collect(),
         pressed,
     };
-    let next_poll_after_ms = if next.held.is_empty() { 0 } else { u64::from(api.settings.album_settle_ms) };
     let cursor = (next != cursor).then_some(next);
-    Ok(Polled { batch: Batch { events, cursor, next_poll_after_ms }, skipped })
+    Ok(Polled { batch: Batch { events, cursor, next_poll_after_ms: 0 }, skipped })
 }
 
 /// Stops the waiting signs of buttons. It is a courtesy: Telegram does it by itself after a while.
@@ -125,13 +122,11 @@ fn is_fresh<C: Client>(api: &Api<'_, C>, at: u64) -> bool {
     now.is_none_or(|now| now.saturating_sub(at) < STALE_SECS)
 }
 
-fn fetch<C: Client>(api: &Api<'_, C>, offset: Option<i64>, held: &[Update]) -> Result<Response, Failure> {
-    // What is held is sent on when nothing more comes: so the poll does not wait.
-    let timeout = if held.is_empty() { api.settings.polling_timeout_seconds } else { 0 };
-    let limit = EVENTS.saturating_sub(held.len()).max(1);
+fn fetch<C: Client>(api: &Api<'_, C>, offset: Option<i64>) -> Result<Response, Failure> {
+    let timeout = api.settings.polling_timeout_seconds;
     let params = Params::default()
         .with_some("offset", offset)
-        .with("limit", limit)
+        .with("limit", EVENTS)
         .with("timeout", timeout)
         .with("allowed_updates", Vec::from(KINDS));
     let request = api.request("getUpdates").json(&params);

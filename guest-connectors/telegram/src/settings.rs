@@ -32,7 +32,7 @@ pub struct Settings {
     pub(crate) link_previews: bool,
     /// Whether messages arrive without a sound.
     pub(crate) silent: bool,
-    /// How long the pictures of one album may take to arrive.
+    /// How long the next picture of one album may take to arrive.
     pub(crate) album_settle_ms: u32,
     /// How many connections Telegram may open for the webhook.
     pub(crate) webhook_max_connections: u32,

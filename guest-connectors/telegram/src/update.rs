@@ -7,18 +7,13 @@ use serde_json::Value;
 
 /// One update: an id, and one of the kinds. Kinds that are not here are not supported. Boxes keep it small: a component's
 /// stack is.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 pub(crate) struct Update {
     pub(crate) update_id: UpdateId,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) message: Option<Box<Message>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) edited_message: Option<Box<Message>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) channel_post: Option<Box<Message>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) edited_channel_post: Option<Box<Message>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) callback_query: Option<Box<CallbackQuery>>,
 }
 
@@ -88,59 +83,38 @@ pub(crate) const KINDS: [&str; 5] =
     ["message", "edited_message", "channel_post", "edited_channel_post", "callback_query"];
 
 /// A message, or a post in a channel.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 pub(crate) struct Message {
     pub(crate) message_id: i64,
     pub(crate) chat: Chat,
     /// Unix seconds; 0 for a message that is too old to be read.
     #[serde(default)]
     pub(crate) date: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) edit_date: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) from: Option<User>,
     /// On whose behalf it was sent: a channel, or a group whose administrator stays anonymous.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) sender_chat: Option<Chat>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) message_thread_id: Option<i64>,
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default)]
     pub(crate) is_topic_message: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reply_to_message: Option<Box<Replied>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) media_group_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) forward_origin: Option<Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) text: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) entities: Option<Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) caption: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) caption_entities: Option<Value>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub(crate) photo: Vec<File>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) document: Option<Box<File>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) voice: Option<Box<File>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) audio: Option<Box<File>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) video: Option<Box<File>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) video_note: Option<Box<File>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) sticker: Option<Box<File>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) animation: Option<Box<File>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) location: Option<Location>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) venue: Option<Venue>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) contact: Option<Contact>,
 }
 
@@ -189,74 +163,58 @@ pub(crate) struct Replied {
 }
 
 /// A file of any kind.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 pub(crate) struct File {
     pub(crate) file_id: String,
     /// The same for everybody and for good, unlike `file_id`.
     #[serde(default)]
     pub(crate) file_unique_id: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) file_size: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) file_name: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) mime_type: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) width: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) height: Option<u64>,
     /// Of a sticker.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) emoji: Option<String>,
     /// A sticker that moves by itself.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default)]
     pub(crate) is_animated: bool,
     /// A sticker that is a video.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default)]
     pub(crate) is_video: bool,
 }
 
 /// A place.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 pub(crate) struct Location {
     pub(crate) latitude: f64,
     pub(crate) longitude: f64,
 }
 
 /// A place with a name.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 pub(crate) struct Venue {
     pub(crate) title: String,
     pub(crate) address: String,
 }
 
 /// Somebody's telephone number.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 pub(crate) struct Contact {
     pub(crate) phone_number: String,
     pub(crate) first_name: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) last_name: Option<String>,
 }
 
 /// A button that was pressed.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 pub(crate) struct CallbackQuery {
     pub(crate) id: String,
     pub(crate) from: User,
     /// The message that the button belongs to; absent for messages that were sent by way of the bot.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) message: Option<Box<Message>>,
     /// What the button says to the bot; absent for games.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) data: Option<String>,
-}
-
-impl Update {
-    /// The message that it brings, unless it is an edit.
-    pub(crate) fn fresh_message(&self) -> Option<&Message> {
-        self.message.as_deref().or(self.channel_post.as_deref())
-    }
 }
 
 impl Message {

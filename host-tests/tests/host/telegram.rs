@@ -1,6 +1,7 @@
 //! Telegram's bots: the component in the real daemon, and a Bot API that is as strict as the real one.
 
 mod activation;
+mod albums;
 mod deliver;
 mod files;
 mod ingress;

@@ -42,6 +42,7 @@ mod cancel;
 mod choice;
 mod downloads;
 mod events;
+mod gatherings;
 mod operate;
 mod order;
 mod paces;
@@ -55,6 +56,10 @@ use cancel::a_run_that_waits_or_runs_is_cancelled_once;
 use choice::claims_take_their_own_executors_sessions;
 use downloads::{files_of_many_runs_are_fetched_side_by_side, what_a_former_daemon_fetched_is_due_again};
 use events::{an_event_is_told_of_step_by_step, only_commands_that_succeed_are_told_of};
+use gatherings::{
+    a_group_that_is_cancelled_or_full_is_joined_no_more, an_event_joins_a_run_that_waits_or_is_one,
+    events_of_a_group_are_one_run_whoever_takes_them,
+};
 use operate::{
     an_idle_lane_is_left_in_peace_as_long_as_a_busy_one, operators_change_deliveries,
     what_dies_with_its_daemon_again_and_again_is_given_up, what_is_looked_up_goes_first_and_is_fenced,
@@ -110,6 +115,9 @@ on_both!(
     owners_get_their_turn,
     files_of_many_runs_are_fetched_side_by_side,
     what_a_former_daemon_fetched_is_due_again,
+    events_of_a_group_are_one_run_whoever_takes_them,
+    an_event_joins_a_run_that_waits_or_is_one,
+    a_group_that_is_cancelled_or_full_is_joined_no_more,
 );
 
 /// Daemons on one server.
@@ -171,6 +179,7 @@ fn event(clock: &Clock, session: &str, key: &str, payload: &str) -> Accept {
         executor: None,
         assets: Vec::new(),
         fetch: false,
+        gathers: None,
     };
     Accept {
         source: connector.to_string(),

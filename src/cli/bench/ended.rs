@@ -61,6 +61,7 @@ pub(super) fn entry(clock: &Clock, session: &str, reply_targets: Vec<ReplyTarget
         executor: None,
         assets: Vec::new(),
         fetch: false,
+        gathers: None,
     })
 }
 

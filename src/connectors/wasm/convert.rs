@@ -7,7 +7,7 @@ use super::bindings::{exports::kheish::connector::ingress::Outcome, kheish::conn
 use crate::{
     connectors::{Answer, Effect, Fault, Refusal, Request, Response},
     model::{
-        event::{Event, InlineFile, InputPart, Relation, RemoteFile, SessionKey},
+        event::{Event, InlineFile, InputPart, Relation, RemoteFile, SessionKey, Settle},
         target::ReplyTarget,
     },
 };
@@ -26,6 +26,8 @@ const KEY_BYTES: usize = 1024;
 const NAMES: usize = 64;
 /// Length of a binding key, in bytes.
 const NAME_BYTES: usize = 512;
+/// Length of the name of a group of events, in bytes.
+const GROUP_BYTES: usize = 512;
 /// Length of an event's actor, kind of source and intent, in bytes.
 const WORD_BYTES: usize = 1024;
 /// Size of an event's metadata, in bytes of JSON.
@@ -101,6 +103,11 @@ fn event(kind: &str, event: wit::Event) -> Result<Event, Fault> {
             .into_iter()
             .map(|target| ReplyTarget { plugin: target.plugin, address: target.address })
             .collect(),
+        settle: event.settle.map(|settle| Settle {
+            group: settle.group,
+            after_ms: settle.after_ms.into(),
+            position: settle.position,
+        }),
         metadata: metadata(kind, &event.metadata)?,
     })
 }
@@ -115,6 +122,9 @@ fn check(event: &wit::Event) -> Result<(), Fault> {
     }
     if event.binding_keys.iter().any(|key| key.trim().is_empty() || key.len() > NAME_BYTES) {
         return Err(breach(format!("a binding key is not blank and has at most {NAME_BYTES} bytes")));
+    }
+    if event.settle.as_ref().is_some_and(|settle| settle.group.is_empty() || settle.group.len() > GROUP_BYTES) {
+        return Err(breach(format!("the name of a group of events has 1 to {GROUP_BYTES} bytes")));
     }
     let words = [&event.actor, &event.intent].into_iter().flatten().chain([&event.source_kind]);
     if words.into_iter().any(|word| word.len() > WORD_BYTES) {
@@ -170,12 +180,14 @@ fn metadata(kind: &str, text: &str) -> Result<Map<String, Value>, Fault> {
     }
 }
 
-/// Names that `ingress::prepare` writes.
+/// Names that `ingress::prepare` and `ingress::accept` write.
 fn reserved(kind: &str, name: &str) -> bool {
     let of_kind = name
         .strip_prefix(kind)
         .is_some_and(|rest| ["_ingress_key", "_ingress_key_sha256", "_ingress_fingerprint"].contains(&rest));
-    of_kind || ["connector_ingress_key", "event_occurred_at_ms", "event_intent", "event_relation"].contains(&name)
+    of_kind
+        || ["connector_ingress_key", "event_occurred_at_ms", "event_intent", "event_relation", "event_joined"]
+            .contains(&name)
 }
 
 fn breach(what: String) -> Fault {
@@ -196,6 +208,7 @@ mod tests {
             "{\"connector_ingress_key\":1}",
             "{\"http_ingress_fingerprint\":1}",
             "{\"event_intent\":1}",
+            "{\"event_joined\":[]}",
         ] {
             assert!(metadata("http", bad).is_err(), "{bad}");
         }

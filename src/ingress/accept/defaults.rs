@@ -25,9 +25,9 @@ pub(super) async fn settle(
     now_ms: i64,
 ) -> Result<HashMap<SessionId, Vec<ReplyTarget>>, StoreError> {
     let written_back = written_back(fresh, tails);
-    let silent = fresh.iter().filter(|(entry, ..)| entry.request.reply_targets.is_empty());
+    let silent = fresh.iter().filter(|(entry, _)| entry.request.reply_targets.is_empty());
     let sessions: HashSet<&SessionId> =
-        silent.map(|(_, session, _)| *session).chain(written_back.keys().copied()).collect();
+        silent.map(|(_, place)| &place.session).chain(written_back.keys().copied()).collect();
     let mut defaults = session_targets::find(tx, &Vec::from_iter(sessions)).await?;
     for (session, entry) in written_back {
         let targets = &entry.request.reply_targets;
@@ -45,8 +45,8 @@ pub(super) async fn settle(
 /// The events whose targets become defaults, by session: rows are locked in one order everywhere.
 fn written_back<'a>(fresh: &[Fresh<'a>], tails: &HashMap<String, Tail>) -> BTreeMap<&'a SessionId, &'a Entry> {
     let mut first: BTreeMap<&'a SessionId, &'a Entry> = BTreeMap::new();
-    for (entry, session, _) in fresh {
-        first.entry(session).or_insert(entry);
+    for (entry, place) in fresh {
+        first.entry(&place.session).or_insert(entry);
     }
     let was_idle = |session: &SessionId| tails.get(session.as_str()).is_some_and(|tail| tail.was_idle);
     first.retain(|session, entry| entry.write_back && was_idle(session));

@@ -2,7 +2,10 @@
 
 use super::{Accept, Entry, Fate};
 use crate::{
-    model::run::RunInput,
+    model::{
+        ids::{RunId, SessionId},
+        run::RunInput,
+    },
     store::{
         StoreError,
         downloads::{self, NewDownload},
@@ -29,15 +32,22 @@ impl Entry {
 pub(super) async fn insert(command: &Accept, fates: &[Fate], tx: &mut Tx<'_>) -> Result<(), StoreError> {
     let mut files = Vec::new();
     for (entry, fate) in command.entries.iter().zip(fates) {
-        let Fate::Fresh { session, .. } = fate else { continue };
-        let parts = entry.request.input.iter().enumerate().filter(|_| entry.fetch);
-        let remote = parts.filter(|(_, part)| matches!(part, RunInput::RemoteFile(_)));
-        files.extend(remote.map(|(part, _)| NewDownload {
-            run: entry.run,
-            part: i64::try_from(part).unwrap_or(i64::MAX),
-            session,
-            connector: &command.source,
-        }));
+        if let Fate::Fresh(place) = fate {
+            files.extend(awaited(entry, 0, (entry.run, &place.session), &command.source));
+        }
     }
     downloads::insert(tx, &files, command.now_ms).await
+}
+
+/// The files of an event that its run waits for. `before` parts of the run's input stand before the event's own.
+pub(super) fn awaited<'a>(
+    entry: &Entry,
+    before: usize,
+    (run, session): (RunId, &'a SessionId),
+    connector: &'a str,
+) -> Vec<NewDownload<'a>> {
+    let parts = entry.request.input.iter().enumerate().filter(|_| entry.fetch);
+    let remote = parts.filter(|(_, part)| matches!(part, RunInput::RemoteFile(_)));
+    let place = |part: usize| i64::try_from(before + part).unwrap_or(i64::MAX);
+    remote.map(|(part, _)| NewDownload { run, part: place(part), session, connector }).collect()
 }

@@ -68,7 +68,11 @@ pub(super) fn is_deadlock(error: &StoreError) -> bool {
 
 /// Whether another daemon on the same database wrote a row first: a second look finds it.
 pub(super) fn came_second(error: &StoreError) -> bool {
-    matches!(error, StoreError::Database(sqlx::Error::Database(error)) if error.is_unique_violation())
+    match error {
+        StoreError::Database(sqlx::Error::Database(error)) => error.is_unique_violation(),
+        StoreError::Outrun => true,
+        _ => false,
+    }
 }
 
 impl<C: Command> Typed<C> {

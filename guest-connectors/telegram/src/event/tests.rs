@@ -173,20 +173,20 @@ fn lists_and_bots() {
 }
 
 #[test]
-fn an_album_is_one_event_with_every_file_and_caption() {
-    let part = |number: i64, caption: Option<&str>| -> Update {
-        let photo =
-            json!([{"file_id": format!("f{number}"), "file_unique_id": format!("u{number}"), "width": 9, "height": 9}]);
-        let mut part = message(json!({"message_id": number, "media_group_id": "g", "photo": photo}));
-        part["caption"] = json!(caption);
-        serde_json::from_value(json!({"update_id": number + 60, "message": part})).unwrap()
+fn pictures_of_an_album_belong_together_and_their_edits_do_not() {
+    let picture = |number: i64| {
+        let photo = json!([{"file_id": "f", "file_unique_id": "u", "width": 9, "height": 9}]);
+        message(json!({"message_id": number, "media_group_id": "g", "photo": photo, "caption": "see"}))
     };
-    let parts = [part(30, Some("holiday")), part(31, None), part(32, Some("beach"))];
-    let event = of_album("bot", &Settings::default(), &parts).unwrap();
-    assert_eq!((event.id.as_deref(), texts(&event)), (Some("90"), vec!["holiday", "beach"]));
-    assert_eq!(event.input.len(), 5);
-    let metadata: Value = serde_json::from_str(&event.metadata).unwrap();
-    assert_eq!(metadata["telegram"]["messages"], json!([30, 31, 32]));
+    let settle = |kind: &str, number: i64| {
+        made(json!({"album_settle_ms": 300}), json!({"update_id": 1, kind: picture(number)})).unwrap().settle
+    };
+    for kind in ["message", "channel_post"] {
+        let settle = settle(kind, 31).unwrap();
+        assert_eq!((settle.group.as_str(), settle.after_ms, settle.position), ("g", 300, 31), "{kind}");
+    }
+    assert!(settle("edited_message", 31).is_none() && settle("edited_channel_post", 31).is_none());
+    assert!(event(json!({"text": "a"})).settle.is_none());
 }
 
 #[test]

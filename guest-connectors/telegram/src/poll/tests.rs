@@ -1,7 +1,7 @@
 //! Polls one after another, against answers as Telegram gives them.
 
 use kheish_guest::{
-    FailureKind, InputPart,
+    FailureKind,
     http::{Body, Error, Request, Script},
 };
 use serde_json::{Value, json};
@@ -129,36 +129,13 @@ fn what_makes_no_event_is_passed_by() {
 }
 
 #[test]
-fn an_album_is_held_until_nothing_more_of_it_comes() {
-    let mut poller = Poller::default();
-    let (events, _, wait) =
-        poller.poll(vec![updates(TODAY, &[text(1, 5, "a"), picture(2, 5, "g"), picture(3, 5, "g")])]);
-    assert_eq!((events, wait), (seen(&[("1", 1)]), 1_500));
-    let (events, requests, wait) = poller.poll(vec![no_webhook(TODAY), updates(TODAY, &[picture(4, 5, "g")])]);
-    assert_eq!((asked(&requests[1])["offset"].as_i64(), asked(&requests[1])["timeout"].as_i64()), (Some(4), Some(0)));
-    assert_eq!((events, wait), (Vec::new(), 1_500));
-    let (events, _, wait) = poller.poll(vec![no_webhook(TODAY), updates(TODAY, &[])]);
-    assert_eq!((events, wait), (seen(&[("2", 3)]), 0));
-}
-
-#[test]
-fn an_album_ends_with_ten_pictures_or_with_another_word_of_its_sender() {
-    let mut poller = Poller::default();
-    let ten: Vec<Value> = (1..=10).map(|id| picture(id, 5, "g")).collect();
-    assert_eq!(poller.poll(vec![updates(TODAY, &ten)]).0, seen(&[("1", 10)]));
-    let mixed =
-        [picture(11, 5, "h"), text(12, 6, "other chat"), picture(13, 5, "h"), text(14, 5, "done"), picture(15, 5, "i")];
-    let (events, ..) = poller.poll(vec![no_webhook(TODAY), updates(TODAY, &mixed)]);
-    assert_eq!(events, seen(&[("12", 1), ("11", 2), ("14", 1)]));
-    assert_eq!(poller.poll(vec![no_webhook(TODAY), updates(TODAY, &[])]).0, seen(&[("15", 1)]));
-}
-
-#[test]
-fn a_picture_that_comes_again_is_held_once() {
-    let mut poller = Poller::default();
-    poller.poll(vec![updates(TODAY, &[picture(2, 5, "g")])]);
-    poller.poll(vec![no_webhook(NEXT_WEEK), updates(NEXT_WEEK, &[picture(2, 5, "g"), picture(3, 5, "g")])]);
-    assert_eq!(poller.poll(vec![no_webhook(NEXT_WEEK), updates(NEXT_WEEK, &[])]).0, seen(&[("2", 2)]));
+fn pictures_of_an_album_are_events_that_name_it() {
+    let script = Script::new([updates(TODAY, &[text(1, 5, "a"), picture(2, 5, "g"), picture(3, 5, "g")])]);
+    let settings = polling();
+    let polled = poll(&Api { client: &script, settings: &settings }, "bot", None).unwrap();
+    let groups = polled.batch.events.iter().map(|event| event.settle.as_ref().map(|settle| settle.group.as_str()));
+    assert_eq!(groups.collect::<Vec<_>>(), [None, Some("g"), Some("g")]);
+    assert_eq!(polled.batch.next_poll_after_ms, 0);
 }
 
 #[test]
@@ -211,16 +188,6 @@ fn failures_have_their_classes_and_conflicts_their_causes() {
         assert_eq!((failure.kind, failure.code.as_str(), failure.retry_after_ms), (kind, code, wait));
         assert!(code != "webhook_active" || failure.reason.contains("https://elsewhere.example/hook"));
     }
-}
-
-#[test]
-fn the_text_of_an_album_is_its_caption() {
-    let mut update = picture(2, 5, "g");
-    update["message"]["caption"] = json!("see");
-    let settings = polling();
-    let script = Script::new([updates(TODAY, &[update, text(3, 5, "next")])]);
-    let polled = poll(&Api { client: &script, settings: &settings }, "bot", None).unwrap();
-    assert!(matches!(&polled.batch.events[0].input[0], InputPart::Text(text) if text == "see"));
 }
 
 #[test]

@@ -190,21 +190,25 @@ async fn numbers_that_begin_anew_after_idle_weeks_lose_nothing() {
 }
 
 #[tokio::test]
-async fn an_album_is_one_run() {
+async fn an_album_is_one_run_however_many_polls_bring_it() {
     let api = double().await;
-    let host = host(&api).await;
-    api.when_called("getUpdates", 1).await;
-    for number in 1..=3 {
+    let lines = POLLING.replace("album_settle_ms = 200", "album_settle_ms = 10000");
+    let settings = format!("{QUICK}[gathering]\nmax_events = 4\n");
+    let host = builder(&api.url(), &lines).settings(&settings).start().await;
+    let picture = |number: u8, caption: Option<&str>| {
         let photo = api.keep("photo.jpg", vec![number; 100]);
-        let caption = (number == 1).then_some("holiday");
-        let message = api.written(5, json!({ "photo": [photo], "media_group_id": "g", "caption": caption }));
-        api.happen("message", message);
-    }
+        api.happen("message", api.written(5, json!({ "photo": [photo], "media_group_id": "g", "caption": caption })))
+    };
+    picture(1, Some("holiday"));
     when_heard(&host, &["holiday"]).await;
-    let run = host.get("/v1/runs?limit=1").await.expect(200).items()[0].clone();
-    let run = host.run(run["run_id"].as_str().unwrap()).await;
-    assert_eq!(run["input"].as_array().map(Vec::len), Some(4), "{}", run["input"]);
-    assert_eq!(run["input_metadata"]["telegram"]["messages"].as_array().map(Vec::len), Some(3));
+    for number in 2..=4 {
+        picture(number, None);
+    }
+    let claimed = host.worker("w").take().await;
+    let run = host.run(&claimed.run).await;
+    assert_eq!(run["input"].as_array().map(Vec::len), Some(5), "{}", run["input"]);
+    assert_eq!(run["input_metadata"]["event_joined"].as_array().map(Vec::len), Some(3));
+    assert_eq!(heard(&host).await, ["holiday"]);
 }
 
 #[tokio::test]
