@@ -15,6 +15,7 @@ pub(super) struct File {
     bytes: Option<Bytes>,
     /// Where it was shared.
     channel: Option<(String, String)>,
+    deleted: bool,
 }
 
 impl State {
@@ -25,8 +26,12 @@ impl State {
         let shown = json!({"id": id, "name": name, "mimetype": media_type, "size": bytes.len(), "mode": "hosted",
             "url_private": url, "url_private_download": url});
         let (name, media_type, length) = (name.to_owned(), media_type.to_owned(), bytes.len());
-        self.files.insert(id, File { name, media_type, length, bytes: Some(bytes), channel: None });
+        self.files.insert(id, File { name, media_type, length, bytes: Some(bytes), channel: None, deleted: false });
         shown
+    }
+
+    pub(super) fn delete(&mut self, id: &str) {
+        self.files.get_mut(id).into_iter().for_each(|file| file.deleted = true);
     }
 
     pub(super) fn upload_url(&mut self, args: &Value) -> Result<Value, No> {
@@ -36,8 +41,8 @@ impl State {
         };
         self.count += 1;
         let id = format!("F0UP{}", self.count);
-        let file = File { name: name.to_owned(), media_type: String::new(), length, bytes: None, channel: None };
-        self.files.insert(id.clone(), file);
+        let (name, media_type) = (name.to_owned(), String::new());
+        self.files.insert(id.clone(), File { name, media_type, length, bytes: None, channel: None, deleted: false });
         Ok(json!({"upload_url": format!("{}/upload/v1/{id}", self.origin), "file_id": id}))
     }
 
@@ -75,6 +80,7 @@ impl State {
         let Some(file) = self.files.get(id) else { return Err(No::Word("file_not_found")) };
         let url = format!("{}/files/{id}/download", self.origin);
         match &file.channel {
+            _ if file.deleted => Err(No::Word("file_deleted")),
             Some((channel, ts)) => Ok(json!({"file": {"id": id, "shares": {"public": {channel: [{"ts": ts}]}}}})),
             None if id.starts_with("F0KEPT") => Ok(json!({"file": {"id": id, "url_private_download": url}})),
             // What was never shared is nobody's.
@@ -84,10 +90,9 @@ impl State {
 
     /// What is no method: bytes that come, files that are read, answers to commands.
     pub(super) fn other(&mut self, path: &str, token: Option<&str>, body: Bytes) -> (u16, String, Bytes) {
-        self.begin(path, &serde_json::from_slice(&body).ok());
         let text = |status: u16, text: &str| (status, "text/plain".to_owned(), Bytes::copy_from_slice(text.as_bytes()));
         if let Some(id) = path.strip_prefix("/files/").and_then(|rest| rest.strip_suffix("/download")) {
-            return match self.files.get(id) {
+            return match self.files.get(id).filter(|file| !file.deleted) {
                 None => text(404, "gone"),
                 // Slack shows whoever may not read a file a page to log in at.
                 Some(_) if token != Some(self.token.as_str()) || self.revoked => {

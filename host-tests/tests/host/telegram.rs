@@ -2,6 +2,7 @@
 
 mod activation;
 mod deliver;
+mod inbound;
 mod ingress;
 mod judge;
 mod polling;
