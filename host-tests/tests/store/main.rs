@@ -48,7 +48,10 @@ mod vault;
 use attempts::{a_failure_says_whether_another_attempt_may_help, an_attempt_is_over_with_its_lease};
 use cancel::a_run_that_waits_or_runs_is_cancelled_once;
 use choice::claims_take_their_own_executors_sessions;
-use downloads::{files_of_many_runs_are_fetched_side_by_side, what_a_former_daemon_fetched_is_due_again};
+use downloads::{
+    files_of_a_paused_connector_wait_but_for_one_probe, files_of_many_runs_are_fetched_side_by_side,
+    what_a_former_daemon_fetched_is_due_again,
+};
 use events::{an_event_is_told_of_step_by_step, only_commands_that_succeed_are_told_of};
 use operate::{operators_change_deliveries, what_is_looked_up_goes_first_and_is_fenced};
 use pauses::{a_pause_holds_its_lanes_and_no_others, a_probe_that_died_makes_room_and_nothing_else_does};
@@ -98,6 +101,7 @@ on_both!(
     owners_get_their_turn,
     files_of_many_runs_are_fetched_side_by_side,
     what_a_former_daemon_fetched_is_due_again,
+    files_of_a_paused_connector_wait_but_for_one_probe,
 );
 
 /// Daemons on one server.
