@@ -195,6 +195,8 @@ fn downloads(settings: &Settings, (store, routes): (&Store, &Arc<Routes>), clock
         per_connector: guests.downloads_per_connector.max(1),
         lease_ms: i64::try_from(lease_ms).unwrap_or(i64::MAX),
         file_bytes: settings.assets.max_bytes,
+        pause: settings.delivery.pause.clone(),
+        max_retry_after_ms: settings.delivery.max_retry_after_ms,
     };
     Downloads::new((store.clone(), Arc::clone(routes)), clock.clone(), settings.downloads.clone(), bounds)
 }

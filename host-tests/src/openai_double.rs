@@ -186,15 +186,21 @@ async fn answer(mut stream: TcpStream, book: &Book) -> std::io::Result<()> {
             &json!({ "error": { "message": format!("the double objects: {wrong}") } }).to_string(),
         ),
     };
+    let told = tell(&mut stream, &play.pieces).await;
+    if play.end == End::Hang {
+        // Who has heard enough may leave before all is told.
+        while told.is_ok() && stream.read(&mut [0; 64]).await.is_ok_and(|count| count > 0) {}
+        *lock(&book.left) += 1;
+    }
+    told
+}
+
+async fn tell(stream: &mut TcpStream, pieces: &[Vec<u8>]) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
-    for piece in &play.pieces {
+    for piece in pieces {
         stream.write_all(piece).await?;
         // Each piece is a packet of its own, as far as the other side keeps up.
         tokio::task::yield_now().await;
-    }
-    if play.end == End::Hang {
-        while stream.read(&mut [0; 64]).await.is_ok_and(|count| count > 0) {}
-        *lock(&book.left) += 1;
     }
     Ok(())
 }

@@ -146,6 +146,11 @@ impl WebApi {
         self.state().keep(team, (name, media_type), bytes.into())
     }
 
+    /// Deletes a file: it is known, and there is nothing to be had.
+    pub fn delete(&self, file: &Value) {
+        self.state().delete(file["id"].as_str().unwrap_or_default());
+    }
+
     /// Every call so far, in the order of arrival; what is no method has its path for a name.
     pub fn calls(&self) -> Vec<Call> {
         self.state().log.clone()
@@ -225,22 +230,25 @@ async fn handle(request: Request<Incoming>, state: Arc<Mutex<State>>) -> io::Res
         |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
     let token = header("authorization").strip_prefix("Bearer ").map(str::to_owned);
     let path = head.uri.path().to_owned();
-    let Some(method) = path.strip_prefix(API) else {
-        return plain(lock(&state).other(&path, token.as_deref(), body));
+    let method = path.strip_prefix(API);
+    let args = match method {
+        Some(_) => read(&header("content-type"), &body),
+        None => serde_json::from_slice(&body).ok(),
     };
-    let args = read(&header("content-type"), &body);
-    let fault = lock(&state).begin(method, &args);
+    let fault = lock(&state).begin(method.unwrap_or(&path), &args);
     match fault {
         Some(Fault::Answer(status, body)) => return respond(status, "application/json", body.to_string().into(), None),
         Some(Fault::Flood(secs)) => return answer(Err(No::Flood(secs))),
         Some(Fault::HangUp) => return Err(io::Error::from(io::ErrorKind::ConnectionAborted)),
         _ => {}
     }
-    let outcome = match &args {
-        Some(args) => {
-            lock(&state).call(method, token.as_deref(), (args, header("content-type").starts_with("application/json")))
+    let done = match (method, &args) {
+        (None, _) => plain(lock(&state).other(&path, token.as_deref(), body)),
+        (Some(method), Some(args)) => {
+            let is_json = header("content-type").starts_with("application/json");
+            answer(lock(&state).call(method, token.as_deref(), (args, is_json)))
         }
-        None => Err(No::Word("invalid_form_data")),
+        (Some(_), None) => answer(Err(No::Word("invalid_form_data"))),
     };
     match fault {
         Some(Fault::DoAndHangUp) => return Err(io::Error::from(io::ErrorKind::ConnectionAborted)),
@@ -248,7 +256,7 @@ async fn handle(request: Request<Incoming>, state: Arc<Mutex<State>>) -> io::Res
         Some(Fault::DoAndAnswer(status)) => return respond(status, "text/html", "<html>".into(), None),
         _ => {}
     }
-    answer(outcome)
+    done
 }
 
 /// The arguments of a call, from JSON or a form.

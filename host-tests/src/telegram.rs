@@ -145,7 +145,7 @@ impl BotApi {
         self.state().files.lose(file["file_id"].as_str().unwrap_or_default());
     }
 
-    /// Every call of the API so far, in the order of arrival.
+    /// Every call of the API so far, in the order of arrival; a file that was fetched has its path for a name.
     pub fn calls(&self) -> Vec<Call> {
         self.state().log.clone()
     }
@@ -228,7 +228,7 @@ async fn handle(request: Request<Incoming>, shared: Arc<Shared>) -> io::Result<R
     // Client libraries encode the colon of the token, and Telegram decodes it.
     let path = params::decoded(head.uri.path());
     if let Some(rest) = path.strip_prefix("/file/bot") {
-        return file(&shared, rest);
+        return file(&shared, rest).await;
     }
     let called = path.strip_prefix("/bot").and_then(|rest| rest.split_once('/'));
     let Some((token, method)) = called else { return answer(&shared, Err(No::not_found())) };
@@ -264,11 +264,19 @@ fn begin(shared: &Shared, token: &str, method: &str, params: &Params) -> Result<
     Ok(state.faults.get_mut(method).and_then(|faults| (!faults.is_empty()).then(|| faults.remove(0))))
 }
 
-fn file(shared: &Shared, rest: &str) -> io::Result<Response<Full<Bytes>>> {
-    let state = lock(&shared.state);
-    let found = rest.split_once('/').filter(|(token, _)| state.check_token(token).is_ok());
-    let bytes = found.and_then(|(_, path)| state.files.at(path));
-    drop(state);
+async fn file(shared: &Shared, rest: &str) -> io::Result<Response<Full<Bytes>>> {
+    let Some((token, path)) = rest.split_once('/') else { return answer(shared, Err(No::not_found())) };
+    let fault = match begin(shared, token, path, &Params::default()) {
+        Ok(fault) => fault,
+        Err(_) => return answer(shared, Err(No::not_found())),
+    };
+    match fault {
+        Some(Fault::Answer(status, body)) => return respond(shared, status, body.to_string().into()),
+        Some(Fault::HangUp | Fault::DoAndHangUp) => return Err(io::Error::from(io::ErrorKind::ConnectionAborted)),
+        Some(Fault::DoAndStall) => return std::future::pending().await,
+        _ => {}
+    }
+    let bytes = lock(&shared.state).files.at(path);
     match bytes {
         Some(bytes) => respond(shared, 200, bytes),
         None => answer(shared, Err(No::not_found())),

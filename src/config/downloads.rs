@@ -10,8 +10,6 @@ use crate::delivery::backoff::BackoffSettings;
 pub struct DownloadSettings {
     /// How often files that are due are looked for when nothing says so, in milliseconds.
     pub poll_interval_ms: u64,
-    /// How long a connector that its platform has locked out waits before the next try, in milliseconds. Costs no attempt.
-    pub locked_out_ms: i64,
     /// When to try again, and when to give a file up. Its run waits until then.
     pub retry: BackoffSettings,
 }
@@ -20,6 +18,6 @@ impl Default for DownloadSettings {
     fn default() -> Self {
         let retry =
             BackoffSettings { initial_ms: 500, growth: 3, max_ms: 60_000, max_attempts: 8, give_up_after_ms: 300_000 };
-        Self { poll_interval_ms: 1_000, locked_out_ms: 15_000, retry }
+        Self { poll_interval_ms: 1_000, retry }
     }
 }

@@ -212,7 +212,7 @@ impl Dispatcher {
 
     fn lock(&self, delivery: &Delivery, word: Word) -> Option<Lock> {
         let settings = (&self.settings.pause, self.settings.max_retry_after_ms);
-        pause::judge(settings, delivery, word, (self.clock.now_ms(), rand::random()))
+        pause::judge(settings, delivery.probe, word, (self.clock.now_ms(), rand::random()))
     }
 
     /// Writes how an attempt or a look-up ended.

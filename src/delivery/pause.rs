@@ -1,5 +1,5 @@
-//! Connectors that their platform has locked out. The first delivery that finds it out pauses the connector; from then on
-//! one delivery at a time is tried, the probe, until one arrives or somebody mends what was wrong.
+//! Connectors that their platform has locked out. The first delivery that finds it out, or file that is fetched, pauses the
+//! connector; from then on one of them at a time is tried, the probe, until one arrives or somebody mends what was wrong.
 //!
 //! A pause is a row, and lanes stay as they are: it begins and ends with one statement, however much waits.
 
@@ -12,7 +12,6 @@ use super::{
 };
 use crate::{
     model::{
-        delivery::Delivery,
         happening::{connector_paused, connector_resumed},
         pause::Pause,
     },
@@ -58,7 +57,7 @@ pub enum Lock {
     Unsaid(i64),
 }
 
-/// What an attempt or a look-up heard of the lock.
+/// What an attempt to send or to fetch, or a look-up, heard of the lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Word {
     /// The platform refuses the connector, and may have said when to come back, in milliseconds from now.
@@ -69,15 +68,15 @@ pub enum Word {
     Nothing,
 }
 
-/// What follows for the pause of the connector; nothing when it was no probe and was not refused. A wait that the platform
-/// asked for is never shortened, but for `cap_ms`.
+/// What follows for the pause of the connector; nothing when it was no probe and was not refused. A probe comes with how many
+/// have failed before it. A wait that the platform asked for is never shortened, but for `cap_ms`.
 pub fn judge(
     (settings, cap_ms): (&PauseSettings, i64),
-    delivery: &Delivery,
+    probe: Option<i64>,
     word: Word,
     (now_ms, chance): (i64, u32),
 ) -> Option<Lock> {
-    match (word, delivery.probe) {
+    match (word, probe) {
         (Word::LockedOut(after_ms), probe) => {
             let own = settings.wait_ms(probe.map_or(0, |failed| failed + 1), chance);
             Some(Lock::Locked(now_ms.saturating_add(own.max(after_ms.unwrap_or(0).min(cap_ms)))))
@@ -119,7 +118,7 @@ pub enum Change {
 }
 
 /// Writes what an attempt said about the lock of its connector, with the code and the reason that it failed for.
-pub(super) async fn record(
+pub async fn record(
     tx: &mut Tx<'_>,
     (connector, probe): (&str, bool),
     lock: &Lock,
@@ -179,17 +178,18 @@ pub async fn lift(tx: &mut Tx<'_>, connector: &str, cause: Cause) -> Result<bool
     if lifted {
         tx.record(connector_resumed(connector, cause.name()));
         tx.wake_deliveries();
+        tx.wake_downloads();
     }
     Ok(lifted)
 }
 
 /// Says in the log that a pause began. For after the commit.
-pub(super) fn log_began(connector: &str, Pause { code, reason, .. }: &Pause) {
+pub fn log_began(connector: &str, Pause { code, reason, .. }: &Pause) {
     tracing::warn!(
         connector,
         code,
-        "connector {connector} is locked out ({code}: {reason}); its deliveries wait, and one is tried now and then: set \
-         its secret anew, or change it, and they go again"
+        "connector {connector} is locked out ({code}: {reason}); its deliveries and files wait, and one is tried now and \
+         then: set its secret anew, or change it, and they go again"
     );
 }
 
@@ -201,38 +201,10 @@ pub fn log_ended(connector: &str, cause: Cause) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{
-        ids::{DeliveryId, RunId, SessionId},
-        target::ReplyTarget,
-    };
-
     const SETTINGS: PauseSettings = PauseSettings { initial_ms: 100, growth: 2, max_ms: 1_000 };
 
-    fn delivery(probe: Option<i64>) -> Delivery {
-        let id = DeliveryId::from_slice(&[1; 16]).unwrap();
-        Delivery {
-            id,
-            run: RunId::from_slice(&[2; 16]).unwrap(),
-            session: SessionId::parse("s").unwrap(),
-            target: ReplyTarget { plugin: "chat".to_owned(), address: "{}".to_owned() },
-            part: 0,
-            parts: 1,
-            content: String::new(),
-            artifacts: "[]".to_owned(),
-            origin: id,
-            sent: Vec::new(),
-            lane_failures: 0,
-            probe,
-            look_up: None,
-            created_ms: 0,
-            started_ms: 0,
-            attempt: 1,
-            epoch: 1,
-        }
-    }
-
     fn said(probe: Option<i64>, sent: &Sent) -> Option<Lock> {
-        judge((&SETTINGS, 5_000), &delivery(probe), Word::from(sent), (10_000, u32::MAX))
+        judge((&SETTINGS, 5_000), probe, Word::from(sent), (10_000, u32::MAX))
     }
 
     fn locked_out(after_ms: Option<i64>) -> Sent {

@@ -17,7 +17,10 @@ use crate::{
         Fault,
         outgoing::{Failure, FailureKind},
     },
-    delivery::backoff,
+    delivery::{
+        backoff,
+        pause::{self, Change, PauseSettings, Word},
+    },
     metrics::label::DownloadEnd,
     model::{
         event::RemoteFile,
@@ -34,7 +37,7 @@ use crate::{
 
 pub mod settle;
 
-use settle::{Fetched, Reclaim, Settle, Take};
+use settle::{Fetched, Reclaim, Said, Settle, Settled, Take};
 
 /// What lease owners begin with.
 const FAMILY: &str = "downloads:";
@@ -43,7 +46,7 @@ const FAMILY: &str = "downloads:";
 const PUT_OFF_MS: i64 = 1_000;
 
 /// How many files are fetched at once, how large they may be, and for how long.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Bounds {
     /// Of all connectors.
     pub at_once: usize,
@@ -53,6 +56,10 @@ pub struct Bounds {
     pub lease_ms: i64,
     /// Size of a file, in bytes.
     pub file_bytes: u64,
+    /// When a connector that its platform has locked out is tried again.
+    pub pause: PauseSettings,
+    /// The longest wait before that which a platform can ask for, in milliseconds.
+    pub max_retry_after_ms: i64,
 }
 
 /// Fetches files until it is told to stop.
@@ -120,50 +127,60 @@ impl Downloads {
             return Ok(None);
         }
         let until_ms = now_ms.saturating_add(self.bounds.lease_ms);
-        self.store.write(Take { full, owner: self.owner.clone(), now_ms, until_ms }).await
+        let (owner, give_up_after_ms) = (self.owner.clone(), self.settings.retry.give_up_after_ms);
+        self.store.write(Take { full, owner, now_ms, until_ms, give_up_after_ms }).await
     }
 
     async fn fetch(self: Arc<Self>, download: Download) {
         let (run, part) = (download.run, download.part);
-        let fetched = match self.attempt(&download).await {
-            Ok(fetched) => fetched,
+        let ended = match self.attempt(&download).await {
+            Ok(ended) => ended,
             Err(error) => {
                 tracing::error!(%run, part, %error, "a file of run {run} could not be looked up: {error}");
                 return;
             }
         };
+        let said = self.lock(&download, &ended);
+        let fetched = self.judge(&download, ended);
         self.store.metrics().downloads.add(match &fetched {
             Fetched::Asset(_) => DownloadEnd::Fetched,
             Fetched::Unavailable { .. } => DownloadEnd::Unavailable,
             Fetched::Later { .. } => DownloadEnd::PutOff,
         });
-        match self.store.write(Settle { download, fetched, now_ms: self.clock.now_ms() }).await {
-            Ok(true) => tracing::debug!(%run, part, "file {part} of run {run} settled"),
-            Ok(false) => tracing::debug!(%run, part, "nobody waits any more for file {part} of run {run}"),
+        let connector = download.connector.clone();
+        match self.store.write(Settle { download, fetched, said, now_ms: self.clock.now_ms() }).await {
+            Ok(Settled { written, change }) => {
+                tracing::debug!(%run, part, written, "file {part} of run {run} settled");
+                match change {
+                    Some(Change::Began(pause)) => pause::log_began(&connector, &pause),
+                    Some(Change::Ended) => pause::log_ended(&connector, pause::Cause::Probe),
+                    None => {}
+                }
+            }
             Err(error) => {
                 tracing::error!(%run, part, %error, "file {part} of run {run} could not be settled; it is fetched again after its lease");
             }
         }
     }
 
-    async fn attempt(&self, download: &Download) -> Result<Fetched, StoreError> {
+    async fn attempt(&self, download: &Download) -> Result<Result<String, Failure>, StoreError> {
+        if let Some((code, reason)) = &download.refused {
+            return Ok(failure(FailureKind::Terminal, code, reason.clone(), None));
+        }
         let run = runs::get(&self.store, download.run).await?.filter(|run| run.status == RunStatus::Queued);
         let part = usize::try_from(download.part).unwrap_or(usize::MAX);
         let Some(RunInput::RemoteFile(file)) = run.and_then(|run| run.request.input.into_iter().nth(part)) else {
-            return Ok(gone("the run does not wait for it any more"));
+            let reason = "the run does not wait for it any more".to_owned();
+            return Ok(failure(FailureKind::Terminal, "gone", reason, None));
         };
         if file.size.is_some_and(|size| size > self.bounds.file_bytes) {
             let reason = format!("the file has more than {} bytes (assets.max_bytes)", self.bounds.file_bytes);
-            return Ok(Fetched::Unavailable { code: "file_too_large".to_owned(), reason });
+            return Ok(failure(FailureKind::Terminal, "file_too_large", reason, None));
         }
-        Ok(self.judge(download, self.call(download, file).await))
+        Ok(self.call(download, file).await)
     }
 
     async fn call(&self, download: &Download, file: RemoteFile) -> Result<String, Failure> {
-        let failure = |kind, code: &str, reason: String, retry_after_ms| {
-            let failure = Failure { kind, code: code.to_owned(), reason, retry_after_ms };
-            Err(failure)
-        };
         let connector = &download.connector;
         let route = connector
             .split_once('/')
@@ -186,6 +203,21 @@ impl Downloads {
         }
     }
 
+    /// What an attempt says about the lock of its connector.
+    fn lock(&self, download: &Download, ended: &Result<String, Failure>) -> Option<Said> {
+        let (word, why) = match ended {
+            Ok(_) => (Word::Open, Default::default()),
+            Err(Failure { kind, code, reason, retry_after_ms }) => {
+                let locked_out = *kind == FailureKind::Unauthorized;
+                let word = if locked_out { Word::LockedOut(*retry_after_ms) } else { Word::Nothing };
+                (word, (code.clone(), mask(reason).into_owned()))
+            }
+        };
+        let settings = (&self.bounds.pause, self.bounds.max_retry_after_ms);
+        let lock = pause::judge(settings, download.probe, word, (self.clock.now_ms(), rand::random()))?;
+        Some(Said { lock, why })
+    }
+
     /// Decides what follows. Reading twice does no harm, so what is unknown is tried again like what failed.
     fn judge(&self, download: &Download, ended: Result<String, Failure>) -> Fetched {
         let failure = match ended {
@@ -198,7 +230,8 @@ impl Downloads {
         let own = backoff::delay_ms(retry, download.attempt, rand::random());
         let (wait, counts) = match (kind, asked_ms) {
             (FailureKind::Terminal, _) => (None, true),
-            (FailureKind::Unauthorized, asked) => (Some(asked.unwrap_or(0).max(self.settings.locked_out_ms)), false),
+            // It is due at once: the pause says when.
+            (FailureKind::Unauthorized, _) => (Some(0), false),
             (FailureKind::Retryable | FailureKind::Unknown, Some(asked)) => (Some(asked.max(own)), false),
             (FailureKind::Retryable | FailureKind::Unknown, None) => {
                 (Some(own).filter(|_| download.attempt < retry.max_attempts), true)
@@ -212,6 +245,6 @@ impl Downloads {
     }
 }
 
-fn gone(reason: &str) -> Fetched {
-    Fetched::Unavailable { code: "gone".to_owned(), reason: reason.to_owned() }
+fn failure<T>(kind: FailureKind, code: &str, reason: String, retry_after_ms: Option<i64>) -> Result<T, Failure> {
+    Err(Failure { kind, code: code.to_owned(), reason, retry_after_ms })
 }

@@ -55,7 +55,7 @@ pub struct StatusView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     last_error: Option<ErrorView>,
-    /// Why its deliveries wait: its platform has locked it out. Absent when they do not.
+    /// Why its deliveries and files wait: its platform has locked it out. Absent when they do not.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     paused: Option<Pause>,
@@ -108,7 +108,7 @@ pub struct Glance {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     plugin_digest: Option<String>,
-    /// Why its deliveries wait: its platform has locked it out. Absent when they do not.
+    /// Why its deliveries and files wait: its platform has locked it out. Absent when they do not.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     paused: Option<Pause>,

@@ -40,6 +40,10 @@ pub struct Download {
     pub attempt: i64,
     /// When the run was made, in milliseconds since 1970.
     pub since_ms: i64,
+    /// How many probes of its connector's pause have failed, when this is the next one.
+    pub probe: Option<i64>,
+    /// Why its connector is paused, for programs and for people, when its run has waited long enough for the end of that.
+    pub refused: Option<(String, String)>,
 }
 
 const COLUMNS: &str = "run_id, part, session_id, connector, epoch, attempt, since_ms";
@@ -53,6 +57,8 @@ fn read(mut row: Row) -> Result<Download, StoreError> {
         epoch: row.take()?,
         attempt: row.take()?,
         since_ms: row.take()?,
+        probe: None,
+        refused: None,
     })
 }
 
@@ -86,21 +92,45 @@ fn others(full: &[String]) -> String {
     format!("AND connector NOT IN ({})", vec!["?"; full.len()].join(","))
 }
 
-/// Takes the file that has been due for longest, until `until_ms`. Those of connectors in `full` are left.
-pub async fn claim(
-    tx: &mut Tx<'_>,
-    full: &[String],
-    owner: &str,
-    (now_ms, until_ms): (i64, i64),
-) -> Result<Option<Download>, StoreError> {
+/// Which files are looked for.
+#[derive(Clone, Copy, Debug)]
+pub enum Which<'a> {
+    /// Those of connectors that are not among these.
+    Others(&'a [String]),
+    /// Those of this connector.
+    Of(&'a str),
+    /// Those of this connector whose runs were made by then, in milliseconds since 1970.
+    Late(&'a str, i64),
+}
+
+/// The file that has been due for longest of these, locked: its run, and its place in it.
+pub async fn due(tx: &mut Tx<'_>, which: Which<'_>, now_ms: i64) -> Result<Option<(RunId, i64)>, StoreError> {
     let lock = tx.dialect().for_update();
+    let condition = match which {
+        Which::Others(full) => others(full),
+        Which::Of(_) => "AND connector = ?".to_owned(),
+        Which::Late(..) => "AND connector = ? AND since_ms <= ?".to_owned(),
+    };
     let due = Query::new(format!(
-        "SELECT run_id, part FROM downloads WHERE next_ms <= ? {} ORDER BY next_ms, run_id, part LIMIT 1 {lock}",
-        others(full)
+        "SELECT run_id, part FROM downloads WHERE next_ms <= ? {condition} ORDER BY next_ms, run_id, part LIMIT 1 {lock}"
     ));
-    let due = tx.fetch(due.bind(now_ms).bind_all(full.iter().map(String::as_str))).await?;
-    let Some(mut row) = due.into_iter().next() else { return Ok(None) };
-    let (run, part): (RunId, i64) = (row.take()?, row.take()?);
+    let due = due.bind(now_ms);
+    let due = match which {
+        Which::Others(full) => due.bind_all(full.iter().map(String::as_str)),
+        Which::Of(connector) => due.bind(connector),
+        Which::Late(connector, since_ms) => due.bind(connector).bind(since_ms),
+    };
+    let Some(mut row) = tx.fetch(due).await?.into_iter().next() else { return Ok(None) };
+    Ok(Some((row.take()?, row.take()?)))
+}
+
+/// Takes a file until `until_ms`.
+pub async fn take(
+    tx: &mut Tx<'_>,
+    (run, part): (RunId, i64),
+    owner: &str,
+    until_ms: i64,
+) -> Result<Option<Download>, StoreError> {
     let take = Query::new(format!(
         "UPDATE downloads SET next_ms = ?, owner = ?, epoch = epoch + 1, attempt = attempt + 1 \
          WHERE run_id = ? AND part = ? RETURNING {COLUMNS}"

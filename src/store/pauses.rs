@@ -27,14 +27,21 @@ pub struct Standing {
     pub probe_ms: i64,
     /// Probes of this pause that failed.
     pub failed: i64,
+    /// Why it stands, for programs.
+    pub code: String,
+    /// Why it stands, for people.
+    pub reason: String,
 }
 
 /// The pauses that stand, in the order of connectors.
 pub async fn standing(tx: &mut Tx<'_>) -> Result<Vec<Standing>, StoreError> {
-    let query = Query::new("SELECT connector, probe_ms, failed FROM delivery_pauses ORDER BY connector");
+    let query = Query::new("SELECT connector, probe_ms, failed, code, detail FROM delivery_pauses ORDER BY connector");
     let rows = tx.fetch(query).await?;
     rows.into_iter()
-        .map(|mut row| Ok(Standing { connector: row.take()?, probe_ms: row.take()?, failed: row.take()? }))
+        .map(|mut row| {
+            let (connector, probe_ms, failed) = (row.take()?, row.take()?, row.take()?);
+            Ok(Standing { connector, probe_ms, failed, code: row.take()?, reason: row.take()? })
+        })
         .collect()
 }
 
@@ -62,6 +69,16 @@ pub async fn release_probe(tx: &mut Tx<'_>, lane: &str, now_ms: i64) -> Result<(
          AND probe_ms = (SELECT lease_until FROM lanes WHERE id = ?)",
     );
     tx.execute(query.bind(now_ms).bind(lane).bind(lane)).await.map(drop)
+}
+
+/// The same for files that former processes of the family were fetching, whose leases are as they left them.
+pub async fn release_fetching(tx: &mut Tx<'_>, family: &str, me: &str, now_ms: i64) -> Result<(), StoreError> {
+    let query = Query::new(
+        "UPDATE delivery_pauses SET probe_ms = ? WHERE EXISTS (SELECT 1 FROM downloads \
+         WHERE downloads.connector = delivery_pauses.connector AND downloads.next_ms = delivery_pauses.probe_ms \
+         AND downloads.owner LIKE ? AND downloads.owner <> ?)",
+    );
+    tx.execute(query.bind(now_ms).bind(format!("{family}%")).bind(me)).await.map(drop)
 }
 
 /// A probe was told the same again: the next one is due then.

@@ -17,6 +17,7 @@ pub(super) struct File {
     bytes: Option<Bytes>,
     /// Where it was shared.
     channel: Option<(String, String)>,
+    deleted: bool,
 }
 
 impl State {
@@ -28,8 +29,13 @@ impl State {
             "url_private": url, "url_private_download": url});
         let (name, media_type, length) = (name.to_owned(), media_type.to_owned(), bytes.len());
         let team = team.to_owned();
-        self.files.insert(id, File { team, name, media_type, length, bytes: Some(bytes), channel: None });
+        let file = File { team, name, media_type, length, bytes: Some(bytes), channel: None, deleted: false };
+        self.files.insert(id, file);
         shown
+    }
+
+    pub(super) fn delete(&mut self, id: &str) {
+        self.files.get_mut(id).into_iter().for_each(|file| file.deleted = true);
     }
 
     pub(super) fn upload_url(&mut self, args: &Value) -> Result<Value, No> {
@@ -40,7 +46,8 @@ impl State {
         self.count += 1;
         let id = format!("F0UP{}", self.count);
         let (team, name) = (self.team.clone(), name.to_owned());
-        let file = File { team, name, media_type: String::new(), length, bytes: None, channel: None };
+        let media_type = String::new();
+        let file = File { team, name, media_type, length, bytes: None, channel: None, deleted: false };
         self.files.insert(id.clone(), file);
         Ok(json!({"upload_url": format!("{}/upload/v1/{id}", self.origin), "file_id": id}))
     }
@@ -80,6 +87,7 @@ impl State {
         let Some(file) = found else { return Err(No::Word("file_not_found")) };
         let url = format!("{}/files/{id}/download", self.origin);
         match &file.channel {
+            _ if file.deleted => Err(No::Word("file_deleted")),
             Some((channel, ts)) => Ok(json!({"file": {"id": id, "shares": {"public": {channel: [{"ts": ts}]}}}})),
             None if id.starts_with("F0KEPT") => Ok(json!({"file": {"id": id, "url_private_download": url}})),
             // What was never shared is nobody's.
@@ -89,11 +97,10 @@ impl State {
 
     /// What is no method: bytes that come, files that are read, answers to commands.
     pub(super) fn other(&mut self, path: &str, token: Option<&str>, body: Bytes) -> (u16, String, Bytes) {
-        self.begin(path, &serde_json::from_slice(&body).ok());
         let text = |status: u16, text: &str| (status, "text/plain".to_owned(), Bytes::copy_from_slice(text.as_bytes()));
         let team = token.and_then(|token| self.tokens.get(token)).filter(|team| !self.revoked.contains(*team));
         if let Some(id) = path.strip_prefix("/files/").and_then(|rest| rest.strip_suffix("/download")) {
-            return match self.files.get(id) {
+            return match self.files.get(id).filter(|file| !file.deleted) {
                 None => text(404, "gone"),
                 // Slack shows whoever may not read a file a page to log in at.
                 Some(file) if team != Some(&file.team) => {

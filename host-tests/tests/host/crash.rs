@@ -3,7 +3,9 @@
 mod barrage;
 mod between;
 mod delivery;
+mod downloads;
 mod end;
+mod moments;
 mod storm;
 
 use kheish_host_tests::host::{Host, HostBuilder};

@@ -1,7 +1,7 @@
 //! Files that events name: fetched once the event is durable, or told as unavailable; the run waits for them and for nothing else.
 
 use kheish_host_tests::{
-    courier::courier,
+    courier::{asks, courier},
     host::{COURIER, Host, HostBuilder},
     receiver::{Gate, Received, Receiver, Reply},
     wait::eventually,
@@ -10,8 +10,8 @@ use kheish_host_tests::{
 use serde_json::{Value, json};
 
 /// Short waits, three attempts, and small files.
-const QUICK: &str = "[queue]\nsweep_interval_ms = 20\n[assets]\nmax_bytes = 1000\n[downloads]\npoll_interval_ms = 20\nlocked_out_ms = 20\n\
-                     [downloads.retry]\ninitial_ms = 20\nmax_ms = 40\nmax_attempts = 3\ngive_up_after_ms = 20000\n";
+const QUICK: &str = "[queue]\nsweep_interval_ms = 20\n[assets]\nmax_bytes = 1000\n[downloads]\npoll_interval_ms = 20\n\
+                     [delivery]\npoll_interval_ms = 20\n[delivery.pause]\ninitial_ms = 20\nmax_ms = 20\n[downloads.retry]\ninitial_ms = 20\nmax_ms = 40\nmax_attempts = 3\ngive_up_after_ms = 20000\n";
 
 fn builder(api: &Receiver) -> HostBuilder {
     Host::builder().plugins(&[COURIER]).settings(QUICK).connectors(courier(&api.url(""), ""))
@@ -138,12 +138,94 @@ async fn a_file_that_cannot_be_had_is_told_and_the_run_happens() {
 
 #[tokio::test]
 async fn a_run_waits_no_longer_than_it_is_told_to() {
+    for (settings, asked) in [(QUICK.to_owned(), 1..1_000), (never(), 1..2)] {
+        let api = Receiver::scripted(|_| Reply::Status(401)).await;
+        let settings = settings.replace("give_up_after_ms = 20000", "give_up_after_ms = 300");
+        let host = builder(&api).settings(&settings).start().await;
+        send(&host, &with_file(&api, "one", "/f")).await;
+        let (_, input) = claim(&host).await;
+        let told = (&input[0]["type"], &input[0]["code"], &input[0]["reason"]);
+        let expected = (&json!("unavailable_file"), &json!("token_revoked"), &json!("The token was revoked."));
+        assert_eq!(told, expected, "why the connector is paused is why there is no file");
+        assert!(asked.contains(&api.received_at("/f").len()), "only probes ask");
+    }
+}
+
+/// No probe is due before a test ends.
+fn never() -> String {
+    QUICK.replace(
+        "[delivery.pause]\ninitial_ms = 20\nmax_ms = 20",
+        "[delivery.pause]\ninitial_ms = 86400000\nmax_ms = 86400000",
+    )
+}
+
+async fn pause(host: &Host) -> Option<Value> {
+    let view = host.get("/v1/runtime/connectors/courier/main").await.expect(200).json;
+    view["status"].get("paused").cloned()
+}
+
+/// A connector that was locked out where it fetched a file.
+async fn locked_out(settings: &str) -> (Host, Receiver) {
     let api = Receiver::scripted(|_| Reply::Status(401)).await;
-    let settings = QUICK.replace("give_up_after_ms = 20000", "give_up_after_ms = 300");
-    let host = builder(&api).settings(&settings).start().await;
+    let host = builder(&api).settings(settings).start().await;
     send(&host, &with_file(&api, "one", "/f")).await;
+    let paused = eventually("courier/main is paused", async || pause(&host).await).await;
+    assert_eq!((&paused["code"], &paused["reason"]), (&json!("token_revoked"), &json!("The token was revoked.")));
+    (host, api)
+}
+
+#[tokio::test]
+async fn a_lock_out_pauses_the_connector_with_all_that_it_sends_and_fetches() {
+    let (mut host, api) = locked_out(&never()).await;
+    host.make_session("other").await;
+    let target = asks(&[json!({ "url": api.url("/sent"), "bearer": ["token"] })]);
+    host.submit("other", &json!({ "content": "hello", "reply_targets": [target] })).await.expect(202);
+    finish(&host, &claim(&host).await.0).await;
+    send(&host, &with_file(&api, "two", "/g")).await;
+    let before = pause(&host).await;
+    host.restart().await;
+    assert!(host.worker("w").claim(4, 5_000).await.is_empty());
+    assert_eq!(pause(&host).await, before);
+    assert_eq!(api.count(), 1, "nobody asks but who found it out");
+    api.follow(|_| text("the file"));
+    host.post("/v1/deliveries/backpressure/reset", &json!({ "connector": "courier/main" })).await.expect(200);
+    let (claimed, input) = claim(&host).await;
+    assert_eq!(content(&host, &input[0]).await, "the file");
+    finish(&host, &claimed).await;
+    assert_eq!(claim(&host).await.1[0]["type"], "asset");
+    api.when("/sent", 1).await;
+    assert_eq!(pause(&host).await, None);
+}
+
+#[tokio::test]
+async fn a_file_that_comes_ends_the_pause() {
+    let (host, api) = locked_out(QUICK).await;
+    api.follow(|_| text("the file"));
     let (_, input) = claim(&host).await;
-    assert_eq!((&input[0]["type"], &input[0]["code"]), (&json!("unavailable_file"), &json!("token_revoked")));
+    assert_eq!(content(&host, &input[0]).await, "the file");
+    assert_eq!(pause(&host).await, None);
+    host.logs("deliveries of connector courier/main go again").await;
+}
+
+#[tokio::test]
+async fn a_probe_that_dies_with_the_daemon_keeps_the_next_one_away_for_no_lease() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let api = Receiver::scripted(move |request| match request.nth_to_path {
+        0 => Reply::Status(401),
+        1 => Reply::Hold(held.clone()),
+        _ => text("the file"),
+    })
+    .await;
+    let mut host = builder(&api).start().await;
+    send(&host, &with_file(&api, "one", "/f")).await;
+    api.when("/f", 2).await;
+    assert!(pause(&host).await.is_some());
+    host.restart().await;
+    let (_, input) = claim(&host).await;
+    assert_eq!(content(&host, &input[0]).await, "the file");
+    assert_eq!(pause(&host).await, None);
+    gate.open();
 }
 
 #[tokio::test]

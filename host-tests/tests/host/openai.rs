@@ -162,10 +162,13 @@ async fn a_run_that_is_taken_away_drops_its_request() {
 
 #[tokio::test]
 async fn answers_have_a_limit() {
-    let double = OpenAiDouble::start(None, |_, _| Play::broken(&["0123456789"; 100]).hanging()).await;
-    let host = host(&double, "answer_bytes = 500").await;
-    assert_eq!(ended(&host, "hi", "failed").await["error"]["code"], "openai_answer_too_long");
-    double.left_times(1).await;
+    // The last piece is too much, or many more follow it.
+    for pieces in [51, 20_000] {
+        let double = OpenAiDouble::start(None, move |_, _| Play::broken(&vec!["0123456789"; pieces]).hanging()).await;
+        let host = host(&double, "answer_bytes = 500").await;
+        assert_eq!(ended(&host, "hi", "failed").await["error"]["code"], "openai_answer_too_long");
+        double.left_times(1).await;
+    }
 }
 
 #[tokio::test]

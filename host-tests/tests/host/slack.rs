@@ -2,6 +2,7 @@
 
 mod deliver;
 mod files;
+mod inbound;
 mod ingress;
 mod judge;
 mod pace;

@@ -4,6 +4,7 @@ mod activation;
 mod albums;
 mod deliver;
 mod files;
+mod inbound;
 mod ingress;
 mod judge;
 mod pace;

@@ -2,13 +2,14 @@
 
 use kheish::{
     clock::Clock,
+    delivery::pause::{Change, Lock},
     ingress::{
         accept::{Accept, Accepted},
-        download::settle::{Fetched, Reclaim, Settle, Take},
+        download::settle::{Fetched, Reclaim, Said, Settle, Take},
     },
     model::{event::RemoteFile, ids::RunId, run::RunInput},
     queue::cancel::{Cancel, Cancelled},
-    store::{Store, assets::NewAsset, downloads::Download},
+    store::{Store, assets::NewAsset, downloads::Download, pauses},
 };
 
 use super::{accept, claim, event, finish};
@@ -42,12 +43,13 @@ async fn make(store: &Store, clock: &Clock, key: &str, count: usize) -> RunId {
 async fn take(store: &Store, clock: &Clock, full: &[&str]) -> Option<Download> {
     let full = full.iter().map(|connector| (*connector).to_owned()).collect();
     let now_ms = clock.now_ms();
-    store.write(Take { full, owner: "me:1".to_owned(), now_ms, until_ms: now_ms + 60_000 }).await.unwrap()
+    let (owner, until_ms) = ("me:1".to_owned(), now_ms + 60_000);
+    store.write(Take { full, owner, now_ms, until_ms, give_up_after_ms: 600_000 }).await.unwrap()
 }
 
 async fn settle(store: &Store, clock: &Clock, download: &Download, fetched: Fetched) -> bool {
     let (download, now_ms) = (download.clone(), clock.now_ms());
-    store.write(Settle { download, fetched, now_ms }).await.unwrap()
+    store.write(Settle { download, fetched, said: None, now_ms }).await.unwrap().written
 }
 
 fn missing(download: &Download) -> Fetched {
@@ -121,4 +123,53 @@ pub(super) async fn what_a_former_daemon_fetched_is_due_again(stores: Vec<Store>
     assert_eq!(one.write(cancel).await.unwrap(), Cancelled::AtOnce);
     assert!(!settle(other, &clock, &held, missing(&held)).await);
     assert_eq!(claim(other, &clock, 10).await.remove(0).run.id, behind);
+}
+
+/// How long runs of the next test wait for their files, in milliseconds.
+const PATIENCE_MS: i64 = 10_000;
+
+async fn take_at(store: &Store, now_ms: i64) -> Option<Download> {
+    let (full, owner, until_ms) = (Vec::new(), "me:1".to_owned(), now_ms + 1_000);
+    store.write(Take { full, owner, now_ms, until_ms, give_up_after_ms: PATIENCE_MS }).await.unwrap()
+}
+
+/// The attempt said this about the lock; the file is due again.
+async fn say(store: &Store, download: &Download, lock: Lock, now_ms: i64) -> Option<Change> {
+    let said = Some(Said { lock, why: ("revoked".to_owned(), "It was revoked.".to_owned()) });
+    let fetched = Fetched::Later { next_ms: now_ms, counts: false };
+    store.write(Settle { download: download.clone(), fetched, said, now_ms }).await.unwrap().change
+}
+
+pub(super) async fn files_of_a_paused_connector_wait_but_for_one_probe(stores: Vec<Store>) {
+    let clock = Clock::system();
+    let (one, other) = (&stores[0], stores.last().unwrap());
+    for key in ["a", "b"] {
+        make(one, &clock, key, 2).await;
+    }
+    let now_ms = clock.now_ms();
+    let first = take_at(one, now_ms).await.unwrap();
+    let beside = take_at(other, now_ms).await.unwrap();
+    let change = say(one, &first, Lock::Locked(now_ms + 100), now_ms).await;
+    assert!(matches!(change, Some(Change::Began(pause)) if pause.code == "revoked" && pause.since_ms == now_ms));
+    assert_eq!(take_at(other, now_ms + 99).await, None, "its files wait");
+    // What was under way is told the same, and begins no other pause.
+    assert_eq!(say(other, &beside, Lock::Locked(now_ms + 50), now_ms).await, None);
+    assert_eq!(take_at(other, now_ms + 99).await, None);
+    let probe = take_at(other, now_ms + 100).await.unwrap();
+    assert_eq!((probe.probe, &probe.refused), (Some(0), &None));
+    assert_eq!(take_at(one, now_ms + 100).await, None, "one probe at a time");
+    // A daemon that died while it probed leaves room for the next probe.
+    let reclaim = Reclaim { family: "me:", me: "me:2".to_owned(), now_ms: now_ms + 200 };
+    assert_eq!(one.write(reclaim).await.unwrap(), 1);
+    let probe = take_at(one, now_ms + 200).await.unwrap();
+    assert_eq!(probe.probe, Some(0));
+    assert_eq!(say(one, &probe, Lock::Locked(now_ms + 60_000), now_ms + 200).await, None);
+    // Runs that have waited long enough are told why there is no file; nobody asks for it.
+    let late_ms = now_ms + PATIENCE_MS + 1_000;
+    let late = take_at(other, late_ms).await.unwrap();
+    assert_eq!((late.probe, &late.refused), (None, &Some(("revoked".to_owned(), "It was revoked.".to_owned()))));
+    // What was found out counts, whoever has the file by now.
+    assert_eq!(pauses::all(one).await.unwrap().len(), 1);
+    assert_eq!(say(one, &probe, Lock::Open, late_ms).await, Some(Change::Ended));
+    assert!(pauses::all(other).await.unwrap().is_empty());
 }

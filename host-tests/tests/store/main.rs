@@ -54,7 +54,10 @@ mod vault;
 use attempts::{a_failure_says_whether_another_attempt_may_help, an_attempt_is_over_with_its_lease};
 use cancel::a_run_that_waits_or_runs_is_cancelled_once;
 use choice::claims_take_their_own_executors_sessions;
-use downloads::{files_of_many_runs_are_fetched_side_by_side, what_a_former_daemon_fetched_is_due_again};
+use downloads::{
+    files_of_a_paused_connector_wait_but_for_one_probe, files_of_many_runs_are_fetched_side_by_side,
+    what_a_former_daemon_fetched_is_due_again,
+};
 use events::{an_event_is_told_of_step_by_step, only_commands_that_succeed_are_told_of};
 use gatherings::{
     a_group_that_is_cancelled_or_full_is_joined_no_more, an_event_joins_a_run_that_waits_or_is_one,
@@ -118,6 +121,7 @@ on_both!(
     events_of_a_group_are_one_run_whoever_takes_them,
     an_event_joins_a_run_that_waits_or_is_one,
     a_group_that_is_cancelled_or_full_is_joined_no_more,
+    files_of_a_paused_connector_wait_but_for_one_probe,
 );
 
 /// Daemons on one server.

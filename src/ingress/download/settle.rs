@@ -1,11 +1,13 @@
 //! The transactions of a file that is fetched: it is taken, and then its end is written into its run.
 
 use crate::{
+    delivery::pause::{self, Change, Lock},
     model::run::RunInput,
     store::{
         StoreError, assets,
-        downloads::{self, Download},
+        downloads::{self, Download, Which},
         heads::{self, Line},
+        pauses::{self, Standing},
         writer::{Command, Tx},
     },
 };
@@ -31,7 +33,16 @@ pub enum Fetched {
     },
 }
 
-/// Takes the file that has been due for longest.
+/// What an attempt says about the lock of its connector.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// What follows for its pause.
+    pub lock: Lock,
+    /// Why it failed, for programs and for people; empty when it did not.
+    pub why: (String, String),
+}
+
+/// Takes the file that has been due for longest. Files of a paused connector wait, but for one at a time, the probe.
 pub struct Take {
     /// Connectors that have enough under way.
     pub full: Vec<String>,
@@ -41,6 +52,8 @@ pub struct Take {
     pub now_ms: i64,
     /// When the lease ends.
     pub until_ms: i64,
+    /// For how long a run waits for its files, in milliseconds.
+    pub give_up_after_ms: i64,
 }
 
 impl Command for Take {
@@ -49,10 +62,44 @@ impl Command for Take {
     async fn apply(batch: &[Self], tx: &mut Tx<'_>) -> Result<Vec<Option<Download>>, StoreError> {
         let mut replies = Vec::with_capacity(batch.len());
         for take in batch {
-            replies.push(downloads::claim(tx, &take.full, &take.owner, (take.now_ms, take.until_ms)).await?);
+            replies.push(take_one(take, tx).await?);
         }
         Ok(replies)
     }
+}
+
+async fn take_one(take: &Take, tx: &mut Tx<'_>) -> Result<Option<Download>, StoreError> {
+    let mut left = take.full.clone();
+    for pause in pauses::standing(tx).await? {
+        if take.full.contains(&pause.connector) {
+            continue;
+        }
+        if let Some(taken) = take_paused(take, &pause, tx).await? {
+            return Ok(Some(taken));
+        }
+        left.push(pause.connector);
+    }
+    let Some(due) = downloads::due(tx, Which::Others(&left), take.now_ms).await? else { return Ok(None) };
+    downloads::take(tx, due, &take.owner, take.until_ms).await
+}
+
+/// A file of a paused connector: one whose run has waited long enough, or the probe.
+async fn take_paused(take: &Take, pause: &Standing, tx: &mut Tx<'_>) -> Result<Option<Download>, StoreError> {
+    let late = Which::Late(&pause.connector, take.now_ms.saturating_sub(take.give_up_after_ms));
+    if let Some(due) = downloads::due(tx, late, take.now_ms).await? {
+        let taken = downloads::take(tx, due, &take.owner, take.until_ms).await?;
+        let refused = Some((pause.code.clone(), pause.reason.clone()));
+        return Ok(taken.map(|download| Download { refused, ..download }));
+    }
+    if pause.probe_ms > take.now_ms {
+        return Ok(None);
+    }
+    let Some(due) = downloads::due(tx, Which::Of(&pause.connector), take.now_ms).await? else { return Ok(None) };
+    if !pauses::hold_probe(tx, pause, take.until_ms).await? {
+        return Ok(None);
+    }
+    let taken = downloads::take(tx, due, &take.owner, take.until_ms).await?;
+    Ok(taken.map(|download| Download { probe: Some(pause.failed), ..download }))
 }
 
 /// Makes due what former processes were fetching.
@@ -71,36 +118,56 @@ impl Command for Reclaim {
     async fn apply(batch: &[Self], tx: &mut Tx<'_>) -> Result<Vec<u64>, StoreError> {
         let mut replies = Vec::with_capacity(batch.len());
         for reclaim in batch {
+            pauses::release_fetching(tx, reclaim.family, &reclaim.me, reclaim.now_ms).await?;
             replies.push(downloads::reclaim(tx, reclaim.family, &reclaim.me, reclaim.now_ms).await?);
         }
         Ok(replies)
     }
 }
 
-/// Writes how an attempt ended. False when somebody else has the file by now, or nobody waits for it.
+/// Writes how an attempt ended.
 pub struct Settle {
     /// What was taken.
     pub download: Download,
     /// How it ended.
     pub fetched: Fetched,
+    /// What it says about the lock of its connector.
+    pub said: Option<Said>,
     /// Now, in milliseconds since 1970.
     pub now_ms: i64,
 }
 
-impl Command for Settle {
-    type Reply = bool;
+/// What became of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// False when somebody else has the file by now, or nobody waits for it: then nothing is written about it.
+    pub written: bool,
+    /// A pause of the connector began or ended with it.
+    pub change: Option<Change>,
+}
 
-    async fn apply(batch: &[Self], tx: &mut Tx<'_>) -> Result<Vec<bool>, StoreError> {
+impl Command for Settle {
+    type Reply = Settled;
+
+    async fn apply(batch: &[Self], tx: &mut Tx<'_>) -> Result<Vec<Settled>, StoreError> {
         let mut replies = Vec::with_capacity(batch.len());
         for settle in batch {
-            replies.push(settle_one(settle, tx).await?);
+            let written = settle_one(settle, tx).await?;
+            replies.push(Settled { written, change: record(settle, tx).await? });
         }
         Ok(replies)
     }
 }
 
+/// Also when nobody waits for the file any more: what the platform said is true all the same.
+async fn record(settle: &Settle, tx: &mut Tx<'_>) -> Result<Option<Change>, StoreError> {
+    let Some(Said { lock, why: (code, reason) }) = &settle.said else { return Ok(None) };
+    let connector = (settle.download.connector.as_str(), settle.download.probe.is_some());
+    pause::record(tx, connector, lock, (code, reason), settle.now_ms).await
+}
+
 async fn settle_one(settle: &Settle, tx: &mut Tx<'_>) -> Result<bool, StoreError> {
-    let Settle { download, fetched, now_ms } = settle;
+    let Settle { download, fetched, now_ms, .. } = settle;
     if let Fetched::Later { next_ms, counts } = fetched {
         return downloads::put_off(tx, download, *next_ms, *counts).await;
     }

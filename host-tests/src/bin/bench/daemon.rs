@@ -38,7 +38,9 @@ impl Place {
     /// A temporary folder with the connectors file in it.
     pub(crate) fn new(kheishd: &Path, plugins: &Path) -> Result<Self> {
         ensure!(kheishd.is_file(), "there is no `{}`: build it first, with --release", kheishd.display());
-        ensure!(plugins.join("http.wasm").is_file(), "there is no http.wasm in `{}`", plugins.display());
+        for plugin in ["http.wasm", "slack.wasm"] {
+            ensure!(plugins.join(plugin).is_file(), "there is no {plugin} in `{}`", plugins.display());
+        }
         let folder = tempfile::Builder::new().prefix("kheish-bench-").tempdir().context("making a temporary folder")?;
         fs::write(folder.path().join("connectors.toml"), connectors())?;
         Ok(Self { kheishd: kheishd.to_owned(), plugins: plugins.to_owned(), folder })
@@ -86,10 +88,24 @@ impl Place {
 
     /// The same with this executor.
     pub(crate) async fn start_with(&self, state: &str, executor: &str) -> Result<Daemon> {
+        self.launch(state, executor, None).await
+    }
+
+    /// Nobody performs runs, and these settings count.
+    pub(crate) async fn start_set(&self, state: &str, settings: &str) -> Result<Daemon> {
+        let file = self.folder.path().join(format!("{state}.toml"));
+        fs::write(&file, settings)?;
+        self.launch(state, "claim", Some(&file)).await
+    }
+
+    async fn launch(&self, state: &str, executor: &str, settings: Option<&Path>) -> Result<Daemon> {
         let mut command = self.command("serve");
         command.args(["--listen", "127.0.0.1:0", "--executor", executor, "--native-noop"]);
         command.arg("--state-root").arg(self.state(state)).arg("--plugins").arg(&self.plugins);
         command.arg("--connectors-config").arg(self.folder.path().join("connectors.toml"));
+        if let Some(file) = settings {
+            command.arg("--config").arg(file);
+        }
         let mut process = Process::spawn(&mut command);
         let address = process.address().await.trim_start_matches("http://").to_owned();
         let daemon = Daemon { process, address };

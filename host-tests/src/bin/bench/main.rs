@@ -13,6 +13,7 @@
 //! | [`connectors`] | a daemon with many connectors of the API: memory, list, metrics, start, how soon a change shows |
 //! | [`deliveries`] | deliveries over HTTP: per second, how soon, many that wait, beside a dead target |
 //! | [`pruning`] | how long old rows that make room hold the writer |
+//! | [`downloads`] | how soon Slack's events are acknowledged while files are fetched |
 //! | [`machine`] | what all of it ran on, flush latency included |
 //!
 //! They share a [`daemon`], requests ([`request`]) over bare connections ([`connection`]), the two ways of sending them
@@ -27,6 +28,7 @@ mod connection;
 mod connectors;
 mod daemon;
 mod deliveries;
+mod downloads;
 mod figures;
 mod full;
 mod guest;
@@ -134,6 +136,7 @@ async fn events(place: &Place, settings: &Settings) -> Result<Events> {
         rates,
         full: full::measure(place, settings).await?,
         deliveries: deliveries::measure(place, settings).await?,
+        downloads: downloads::measure(place, settings).await?,
     })
 }
 

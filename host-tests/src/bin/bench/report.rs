@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::{
-    connectors::Connectors, daemon::Memory, deliveries::Deliveries, full::Full, guest::Guests, load::Length,
-    machine::Machine, pruning::Pruning, rates::Rates, starts::Starts,
+    connectors::Connectors, daemon::Memory, deliveries::Deliveries, downloads::Downloads, full::Full, guest::Guests,
+    load::Length, machine::Machine, pruning::Pruning, rates::Rates, starts::Starts,
 };
 
 /// How it was measured.
@@ -66,6 +66,7 @@ pub(crate) struct Events {
     pub(crate) full: Full,
     pub(crate) deliveries: Deliveries,
     pub(crate) pruning: Pruning,
+    pub(crate) downloads: Downloads,
 }
 
 /// One line of the table.
@@ -167,7 +168,7 @@ impl Report {
 impl Events {
     fn lines(&self, settings: &Settings) -> Vec<Line> {
         use Unit::{Bytes, Mebibytes, Micros, Millis, PerSecond, Percent};
-        let Self { guests, starts, rates, full, deliveries, pruning } = self;
+        let Self { guests, starts, rates, full, deliveries, pruning, downloads } = self;
         let receipts = settings.receipts;
         let of_rounds = |pick: fn(&crate::load::Round) -> f64| {
             crate::figures::median(rates.guest.iter().map(pick)).unwrap_or(f64::NAN)
@@ -207,7 +208,12 @@ impl Events {
             Line::of("  store that began empty", full.empty_per_second, PerSecond),
             Line::of("database for each event", full.bytes_per_event, Bytes),
         ];
-        events.into_iter().chain(pruning.lines()).chain(deliveries.lines(settings.pending)).collect()
+        events
+            .into_iter()
+            .chain(pruning.lines())
+            .chain(deliveries.lines(settings.pending))
+            .chain(downloads.lines())
+            .collect()
     }
 }
 
@@ -242,6 +248,32 @@ impl Deliveries {
                 Mebibytes,
             ),
             Line::of("  more than with a tenth of them", more(self.memory_tenth), Mebibytes).with_limits(16.0, 4.0),
+        ]
+    }
+}
+
+impl Downloads {
+    fn lines(&self) -> Vec<Line> {
+        use Unit::{Millis, PerSecond};
+        let mebibytes = self.file_bytes / (1024 * 1024);
+        vec![
+            Line::of(
+                format!("Slack acknowledged, {} events per second, p99", self.events_per_second),
+                self.alone.p99_ms,
+                Millis,
+            ),
+            Line::of(
+                format!("  while {} files of {mebibytes} MiB are fetched, p50", self.at_once),
+                self.beside.p50_ms,
+                Millis,
+            ),
+            Line::of(
+                format!("  while {} files of {mebibytes} MiB are fetched, p99", self.at_once),
+                self.beside.p99_ms,
+                Millis,
+            )
+            .with_limits(100.0, 25.0),
+            Line::of("  files fetched meanwhile", self.files_per_second, PerSecond),
         ]
     }
 }

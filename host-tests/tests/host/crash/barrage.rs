@@ -3,11 +3,7 @@
 
 mod judge;
 
-use std::{
-    env,
-    hash::{BuildHasher, RandomState},
-    time::Duration,
-};
+use std::time::Duration;
 
 use kheish_host_tests::{
     connectors::{outbox, outbox_target},
@@ -18,6 +14,7 @@ use kheish_host_tests::{
 };
 use serde_json::{Value, json};
 
+use super::moments::Moments;
 use judge::{Books, Lane, Policy, Sight, judge, sights};
 
 const KILLS: usize = 20;
@@ -35,30 +32,12 @@ const ALL: usize = RUNS * OUTPUTS * (URLS_OF_A_RUN + CONNECTORS_OF_A_RUN * PARTS
 /// Set to repeat the moments of a run that failed.
 const SEED: &str = "BARRAGE_SEED";
 
-/// Pseudo-random numbers (SplitMix64).
-struct Moments(u64);
-
-impl Moments {
-    fn seeded() -> Self {
-        let any = || RandomState::new().hash_one(SEED);
-        let seed = env::var(SEED).ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(any);
-        println!("the moments of this run: {SEED}={seed}");
-        Self(seed)
-    }
-
-    fn up_to(&mut self, most: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((mixed ^ (mixed >> 31)) % most as u64).unwrap_or_default()
-    }
-
-    /// When the daemon is killed: at so many arrivals, in order.
-    fn kills(&mut self) -> Vec<usize> {
-        let mut kills: Vec<usize> = (0..KILLS).map(|_| self.up_to(ALL * 9 / 10)).collect();
-        kills.sort_unstable();
-        kills
-    }
+/// When the daemon is killed: at so many arrivals, in order.
+fn kills() -> Vec<usize> {
+    let mut moments = Moments::seeded(SEED);
+    let mut kills: Vec<usize> = (0..KILLS).map(|_| moments.up_to(ALL * 9 / 10)).collect();
+    kills.sort_unstable();
+    kills
 }
 
 fn marker(run: usize, output: usize, part: usize) -> String {
@@ -198,7 +177,7 @@ impl Watch {
 
 #[tokio::test]
 async fn ten_thousand_deliveries_survive_any_kill() {
-    let mut moments = Moments::seeded();
+    let kills = kills();
     let receiver = Receiver::start().await;
     let lanes = lanes(&receiver);
     let connectors = lanes.iter().filter(|lane| !lane.is_url());
@@ -208,7 +187,7 @@ async fn ten_thousand_deliveries_survive_any_kill() {
     let mut host = super::builder().plugins(&[OUTBOX]).connectors(connectors).settings(super::QUICK).start().await;
     let mut speaker = Speaker::with_runs(&host, &receiver).await;
     let mut watch = Watch { receiver, lanes, sent: Vec::new() };
-    for arrivals in moments.kills() {
+    for arrivals in kills {
         futures_util::future::join(speaker.speak(&host), watch.kill_at(&host, arrivals)).await;
         host.kill();
         watch.sent.extend(sights(&host.log()));
