@@ -105,10 +105,7 @@ impl App {
         let posts = executors::posts(&settings, &executors, &means)?;
         executors::tell_of_orphans(&store, &executors).await.context("looking for sessions of former executors")?;
 
-        let listener = TcpListener::bind(settings.listen)
-            .await
-            .map_err(|error| StartError::Config(vec![format!("cannot listen on {}: {error}", settings.listen)]))?;
-        let address = listener.local_addr().context("reading the address that was bound")?;
+        let (listener, address) = bind(settings.listen).await?;
         let phase = Phase::default();
         let mut tasks = JoinSet::new();
         tasks.spawn(plugins.watch(phase.token()));
@@ -119,10 +116,8 @@ impl App {
         let downloads = downloads(&settings, (&store, &routes), &clock);
         let stop = phase.token();
         tasks.spawn(async move { report("fetching files", downloads.run(stop).await) });
-        let links = Arc::clone(assets.links());
-        let guests = &settings.guests;
-        let calls =
-            Calls { all: guests.concurrent_deliveries.max(1), per_connector: guests.deliveries_per_connector.max(1) };
+        let (links, guests) = (Arc::clone(assets.links()), &settings.guests);
+        let calls = Calls::new(guests.concurrent_deliveries, guests.deliveries_per_connector);
         let ways = Ways { egress: Arc::clone(&egress), destinations: Arc::clone(&destinations), links, calls };
         spawn_stages(&mut tasks, &settings, (ways, posts), (&store, &clock, &phase));
         let files = Arc::clone(&assets);
@@ -143,10 +138,8 @@ impl App {
             streams: Arc::new(Streams::new(settings.events.clone())),
             allocation: allocation.to_owned(),
         };
-        let body = BodyLimits {
-            bytes: settings.server.body_limit_bytes,
-            time: Duration::from_millis(settings.server.body_read_timeout_ms),
-        };
+        let wait = Duration::from_millis(settings.server.body_read_timeout_ms);
+        let body = BodyLimits { bytes: settings.server.body_limit_bytes, time: wait };
         let verdicts = Arc::new(Verdicts::default());
         let (told, log, stop) = (Arc::clone(&verdicts), store.clone(), phase.token());
         tasks.spawn(async move { told.run(log, stop).await });
@@ -184,6 +177,13 @@ impl App {
         self.audit.settle().await;
         self.store.close().await;
     }
+}
+
+async fn bind(wanted: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let bound = TcpListener::bind(wanted).await;
+    let listener = bound.map_err(|error| StartError::Config(vec![format!("cannot listen on {wanted}: {error}")]))?;
+    let address = listener.local_addr().context("reading the address that was bound")?;
+    Ok((listener, address))
 }
 
 /// Fetches files that events name.

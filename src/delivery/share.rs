@@ -24,6 +24,13 @@ pub struct Calls {
     pub per_connector: usize,
 }
 
+impl Calls {
+    /// One at least, whatever is set.
+    pub fn new(all: usize, per_connector: usize) -> Self {
+        Self { all: all.max(1), per_connector: per_connector.max(1) }
+    }
+}
+
 /// Who holds workers, and how many one may.
 #[derive(Clone, Debug)]
 pub struct Shares {

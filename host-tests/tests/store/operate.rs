@@ -132,7 +132,8 @@ pub(super) async fn an_idle_lane_is_left_in_peace_as_long_as_a_busy_one(stores: 
         let error = Some(("status".to_owned(), "It answered 503.".to_owned()));
         let settlement = Settlement { peace_ms, ..Settlement::of(DeliveryStatus::Dead, error) };
         let (policy, effects) = (UnknownPolicy::Pass, Vec::new());
-        let settle = Settle { delivery, settlement, policy, looked: None, failed, lock: None, effects, now_ms };
+        let (looked, lock, paced_ms) = (None, None, None);
+        let settle = Settle { delivery, settlement, policy, looked, failed, lock, effects, paced_ms, now_ms };
         store.write(settle).await.unwrap();
     };
     // The last one in the lane opens the breaker.

@@ -37,7 +37,7 @@ use kheish::{
 };
 use tokio::sync::Notify;
 
-use super::{Server, accept, claim, desk, event, finish, postgres, target};
+use super::{Server, accept, claim, desk, event, finish, postgres, target, unpaced};
 
 /// Others that wait for a lock, for longer than the server waits before it looks for a deadlock.
 const WAITING: &str = "SELECT COUNT(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' \
@@ -85,8 +85,8 @@ async fn beside<T>(stores: &[Store], (head, item): (Query, Query), what: &str, a
 
 async fn say(store: &Store, clock: &Clock) -> DeliveryId {
     let (receipt, session) = (None, SessionId::parse("s").unwrap());
-    let (target, content) = (target("https://one.example/"), "hello".to_owned());
-    let say = Say { receipt, run: clock.run_id(), session, target, content, desk: desk(clock) };
+    let (target, output) = (target("https://one.example/"), "hello".to_owned().into());
+    let say = Say { receipt, run: clock.run_id(), session, target, output, desk: desk(clock) };
     let run = store.write(say).await.unwrap().unwrap();
     let filter = DeliveryFilter { run: Some(run), ..DeliveryFilter::default() };
     read::ids(store, &filter, 1).await.unwrap().remove(0)
@@ -94,15 +94,16 @@ async fn say(store: &Store, clock: &Clock) -> DeliveryId {
 
 async fn take(store: &Store, clock: &Clock) -> Delivery {
     let shares = Shares::new(100, 50, std::collections::HashMap::new());
-    let take = Take { owner: "d".to_owned(), limit: 1, lease_ms: 60_000, now_ms: clock.now_ms(), shares, after: None };
+    let (owner, now_ms, pacer) = ("d".to_owned(), clock.now_ms(), unpaced());
+    let take = Take { owner, limit: 1, lease_ms: 60_000, now_ms, shares, after: None, pacer };
     store.write(take).await.unwrap().parts.remove(0).0
 }
 
 async fn settle(store: &Store, clock: &Clock, delivery: Delivery, status: DeliveryStatus) -> Settled {
     let error = Some(("timeout".to_owned(), "No answer.".to_owned()));
     let (settlement, policy, effects) = (Settlement::of(status, error), UnknownPolicy::Hold, Vec::new());
-    let (looked, failed, lock, now_ms) = (None, None, None, clock.now_ms());
-    store.write(Settle { delivery, settlement, policy, looked, failed, lock, effects, now_ms }).await.unwrap()
+    let (looked, failed, lock, paced_ms, now_ms) = (None, None, None, None, clock.now_ms());
+    store.write(Settle { delivery, settlement, policy, looked, failed, lock, effects, paced_ms, now_ms }).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

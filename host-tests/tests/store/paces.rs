@@ -49,8 +49,8 @@ impl Command for PutOff {
 
 async fn say(store: &Store, clock: &Clock, target: &ReplyTarget) {
     let (session, target) = (SessionId::parse("s").unwrap(), target.clone());
-    let say =
-        Say { receipt: None, run: clock.run_id(), session, target, content: "hello".to_owned(), desk: desk(clock) };
+    let output = "hello".to_owned().into();
+    let say = Say { receipt: None, run: clock.run_id(), session, target, output, desk: desk(clock) };
     store.write(say).await.unwrap().unwrap();
 }
 
@@ -63,8 +63,7 @@ async fn take(store: &Store, now_ms: i64) -> Vec<Delivery> {
 
 /// It was delivered, and the next one may go at this moment.
 async fn settle(store: &Store, delivery: Delivery, paced_ms: i64, now_ms: i64) -> Settled {
-    let status = DeliveryStatus::Delivered;
-    let settlement = Settlement { status, uncounted: 0, sought: false, next_ms: None, error: None, receipt: None };
+    let settlement = Settlement::of(DeliveryStatus::Delivered, None);
     let (policy, paced_ms, effects) = (UnknownPolicy::Pass, Some(paced_ms), Vec::new());
     let settle =
         Settle { delivery, settlement, policy, looked: None, failed: None, lock: None, effects, paced_ms, now_ms };
