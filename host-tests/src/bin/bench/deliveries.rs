@@ -93,7 +93,8 @@ async fn drain(place: &Place, count: u64, state: &str, dead: bool) -> Result<f64
     if dead {
         fill(place, state, 1_000, 1, &format!("{}{DEAD}", sink.url()))?;
     }
-    let daemon = place.start(state).await?;
+    // What is delivered is to be counted now, however long that takes.
+    let daemon = place.start_set(state, "[store]\ncount_age_ms = 0\n").await?;
     let mut seen = (0, Instant::now());
     while sink.taken() < count {
         tokio::time::sleep(PAUSE).await;
