@@ -125,7 +125,7 @@ async fn a_refused_token_of_one_workspace_holds_up_no_other_until_it_is_rotated(
     // Between two attempts: it is tried again all the time.
     let delivery = eventually("the delivery waits", async || {
         let delivery = host.run(&waiting).await["deliveries"][0].clone();
-        (delivery["status"] == "pending" && delivery["last_error"]["code"] == "invalid_auth").then_some(delivery)
+        (delivery["status"] == "retrying" && delivery["last_error"]["code"] == "invalid_auth").then_some(delivery)
     })
     .await;
     assert!(delivery.to_string().contains("team_bot_tokens.T2.bot_token"), "{delivery}");
