@@ -18,6 +18,7 @@ pub mod events;
 pub mod located;
 pub mod polling;
 pub mod server;
+pub mod sidecars;
 
 use activation::ActivationSettings;
 use assets::AssetSettings;
@@ -26,6 +27,7 @@ use downloads::DownloadSettings;
 use events::EventSettings;
 use polling::PollSettings;
 use server::ServerSettings;
+use sidecars::SidecarSettings;
 
 /// Everything that can be set.
 #[derive(Clone, Debug, Deserialize)]
@@ -63,6 +65,8 @@ pub struct Settings {
     pub activation: ActivationSettings,
     /// Waits of connectors that poll.
     pub polling: PollSettings,
+    /// Sidecars.
+    pub sidecars: SidecarSettings,
     /// Deliveries.
     pub delivery: DeliverySettings,
     /// How long what has ended is kept.
@@ -94,6 +98,7 @@ impl Default for Settings {
             queue: QueueSettings::default(),
             activation: ActivationSettings::default(),
             polling: PollSettings::default(),
+            sidecars: SidecarSettings::default(),
             delivery: DeliverySettings::default(),
             retention: RetentionSettings::default(),
             downloads: DownloadSettings::default(),

@@ -15,6 +15,8 @@ pub struct Outbound {
     places: Vec<Place>,
     /// Names of destinations by secret slot.
     slots: BTreeMap<String, Vec<String>>,
+    /// Whether the operator granted private addresses.
+    private: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -60,7 +62,12 @@ impl Outbound {
         // Two destinations can follow one setting.
         wrong.dedup();
         let slots = manifest.secrets.iter().map(|(slot, spec)| (slot.clone(), spec.sent_to.clone())).collect();
-        if wrong.is_empty() { Ok(Self { places, slots }) } else { Err(wrong) }
+        if wrong.is_empty() { Ok(Self { places, slots, private }) } else { Err(wrong) }
+    }
+
+    /// Whether the operator granted private addresses.
+    pub fn grants_private(&self) -> bool {
+        self.private
     }
 
     /// Whether requests to this URL are allowed, and how far they may reach.

@@ -93,9 +93,9 @@ pub enum Accepted {
 /// Why a command was refused. Nothing was written.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Refused {
-    /// The key was used for another payload.
+    /// The key was used for another payload, of which this run was made.
     #[error("this idempotency key was accepted before with a different payload: send a new key, or the same payload")]
-    Conflict,
+    Conflict(RunId),
     /// No session by this name, and the connector may not make one.
     #[error(
         "session `{0}` does not exist and session_policy.create_if_missing is false: create it, or allow the connector to"
@@ -208,7 +208,7 @@ impl Known {
             && let Some(receipt) = self.receipts.get(key.receipt.as_slice())
         {
             let same = receipt.fingerprint == key.fingerprint;
-            return if same { Ok(Fate::Duplicate(receipt.run)) } else { Err(Refused::Conflict) };
+            return if same { Ok(Fate::Duplicate(receipt.run)) } else { Err(Refused::Conflict(receipt.run)) };
         }
         if let Some(missing) = entry.referenced_assets().find(|id| !self.assets.contains(*id)) {
             return Err(Refused::UnknownAsset(missing.to_owned()));

@@ -12,7 +12,7 @@ use super::{
     secret_fields::{SecretSource, Written},
 };
 use crate::{
-    connectors::{Context, Plugin, manifest::Manifest, outbound::Outbound},
+    connectors::{Context, Defined, Plugin, manifest::Manifest, outbound::Outbound},
     ingress::{
         poll::PollState,
         prepare::Rules,
@@ -63,6 +63,10 @@ impl Builder {
         let outbound = self.outbound(manifest, &parts, &mut broken);
         broken.extend(parts.host.check_sending(&definition.id.kind, plugin.delivers()));
         broken.extend(resolve::check_door(manifest, &parts, &secrets));
+        let private_network = parts.host.allow_private_network;
+        let defined = Defined { connector: &definition.id, settings: &parts.settings, private_network };
+        let wrong = plugin.check_definition(&defined).into_iter();
+        broken.extend(wrong.map(|(pointer, sentence)| Broken::at(pointer, sentence)));
         let configured: Vec<String> = secrets.keys().cloned().collect();
         match plugin.check_settings(&parts.settings, &configured).await {
             Ok(own) => broken.extend(own.into_iter().map(Broken::whole)),

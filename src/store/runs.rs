@@ -1,5 +1,7 @@
 //! Runs: statements.
 
+use std::collections::HashMap;
+
 use serde::de::DeserializeOwned;
 
 use super::{
@@ -135,6 +137,18 @@ pub async fn set_usage(tx: &mut Tx<'_>, fence: Fence, usage: &Usage) -> Result<(
 pub async fn get(store: &Store, id: RunId) -> Result<Option<Run>, StoreError> {
     let query = Query::new(format!("SELECT {COLUMNS} FROM runs WHERE id = ?"));
     store.read(query.bind(id)).await?.into_iter().next().map(read).transpose()
+}
+
+/// The sessions of committed runs.
+pub async fn sessions_of(store: &Store, ids: &[RunId]) -> Result<HashMap<RunId, SessionId>, StoreError> {
+    let mut found = HashMap::new();
+    for chunk in ids.chunks(64) {
+        let query = Query::within("SELECT id, session_id FROM runs WHERE id IN", chunk.iter().copied(), "");
+        for mut row in store.read(query).await? {
+            found.insert(row.take()?, row.take()?);
+        }
+    }
+    Ok(found)
 }
 
 /// What a list of runs is narrowed to, and where it goes on.
