@@ -72,8 +72,7 @@ pub async fn asset(
 
 /// Whether a delivery is on its way to this connector with this file.
 fn carries(stored: &StoredDelivery, connector: &ConnectorId, asset: &str) -> bool {
-    let under_way =
-        matches!(stored.state(), DeliveryState::Pending | DeliveryState::Retrying | DeliveryState::Sending);
+    let under_way = matches!(stored.state(), DeliveryState::Pending | DeliveryState::Retrying | DeliveryState::Sending);
     let files: Vec<Artifact> = serde_json::from_str(&stored.artifacts).unwrap_or_default();
     under_way
         && targets::refers_to(&stored.target).as_ref() == Some(connector)

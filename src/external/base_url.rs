@@ -101,7 +101,9 @@ mod tests {
             assert!(check_remote(private, false).is_err(), "{private}");
             assert_eq!(check_remote(private, true), Ok(()), "{private}");
         }
-        for never in ["http://169.254.169.254", "http://0.0.0.0:9000", "http://[::ffff:169.254.169.254]", "http://224.0.0.1"] {
+        for never in
+            ["http://169.254.169.254", "http://0.0.0.0:9000", "http://[::ffff:169.254.169.254]", "http://224.0.0.1"]
+        {
             assert!(check_remote(never, false).is_err() && check_remote(never, true).is_err(), "{never}");
         }
     }

@@ -223,7 +223,11 @@ mod tests {
     }
 
     /// What follows: `ok`, or the class with its wait.
-    fn follows(status: u16, retry_after: Option<&'static str>, body: Option<&'static str>) -> (FailureKind, Option<i64>) {
+    fn follows(
+        status: u16,
+        retry_after: Option<&'static str>,
+        body: Option<&'static str>,
+    ) -> (FailureKind, Option<i64>) {
         let failure = judge(&said(status, retry_after, body), 0).unwrap_err();
         (failure.kind, failure.retry_after_ms)
     }

@@ -138,7 +138,7 @@ async fn take_one(sidecars: &Sidecars, route: &Route, admitted: Admitted) -> Res
         span.in_scope(trace::went_wrong);
     }
     Ok(match answer? {
-        Some(result) => ([(RECEIPT.clone(), HeaderValue::from_static(result.status())) ], Json(result)).into_response(),
+        Some(result) => ([(RECEIPT.clone(), HeaderValue::from_static(result.status()))], Json(result)).into_response(),
         None => Json(()).into_response(),
     })
 }

@@ -166,7 +166,9 @@ mod tests {
                 assert_eq!(broken(settings, false), [format!("/child_process/{field}/{name}")]);
             }
         }
-        let settings = child(json!({ "command": "b", "env": { "": "x", "A=B": "x", "GOOD": "x", (format!("{RESERVED}INSTANCE_ID")): "x" } }));
+        let settings = child(
+            json!({ "command": "b", "env": { "": "x", "A=B": "x", "GOOD": "x", (format!("{RESERVED}INSTANCE_ID")): "x" } }),
+        );
         assert_eq!(broken(settings, false), ["/child_process/env/", "/child_process/env/A=B"]);
     }
 

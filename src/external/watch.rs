@@ -50,13 +50,8 @@ pub(super) struct Turn {
 impl Default for Watch {
     /// Nobody has looked yet: nothing waits.
     fn default() -> Self {
-        let health = Health {
-            state: HealthState::Starting,
-            reason: None,
-            answered_at_ms: None,
-            failures: 0,
-            instance_id: None,
-        };
+        let health =
+            Health { state: HealthState::Starting, reason: None, answered_at_ms: None, failures: 0, instance_id: None };
         let seen = Seen { health, waits: None, manifest: None, next_look: Instant::now() };
         Self { seen: Mutex::new(seen), nudge: Notify::new() }
     }

@@ -56,14 +56,18 @@ impl SidecarMetrics {
             let family = IntCounterVec::new(Opts::new(format!("{PREFIX}{name}"), help), labels)?;
             registry.register(Box::new(family.clone())).map(|()| family)
         };
-        let ingress = counters("ingress_total", "Events of sidecars, by what became of them.", &["connector", "status"])?;
+        let ingress =
+            counters("ingress_total", "Events of sidecars, by what became of them.", &["connector", "status"])?;
         let limited = counters(
             "ingress_rate_limited_total",
             "Events of sidecars that came faster than ingress_events_per_second.",
             &["connector"],
         )?;
-        let delivery =
-            counters("delivery_total", "Attempts to deliver through sidecars, by how they ended.", &["connector", "status"])?;
+        let delivery = counters(
+            "delivery_total",
+            "Attempts to deliver through sidecars, by how they ended.",
+            &["connector", "status"],
+        )?;
         let restarts = counters("child_restarts_total", "Sidecars that the daemon started again.", &["connector"])?;
         let manifest_failures = counters(
             "manifest_fetch_failures_total",

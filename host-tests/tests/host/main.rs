@@ -22,6 +22,7 @@ mod requests;
 mod retention;
 mod runs;
 mod secrets;
+mod sidecars;
 mod slack;
 mod telegram;
 mod telemetry;

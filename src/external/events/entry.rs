@@ -156,7 +156,8 @@ impl Desk<'_> {
                 Ok(InputPart::Text(text))
             }
             Item::AssetReference { .. } if self.open => {
-                Err("callers that nobody authenticates cannot refer to files: give the connector a shared_token".to_owned())
+                Err("callers that nobody authenticates cannot refer to files: give the connector a shared_token"
+                    .to_owned())
             }
             Item::AssetReference { asset_id } => Ok(InputPart::Asset(asset_id)),
             Item::BoardReference { board_id } => Err(format!("`{board_id}`: this host keeps no boards")),

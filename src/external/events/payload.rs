@@ -218,7 +218,9 @@ mod tests {
             let Ok(Read::Rejected(Some(id), reason)) = one(&event) else { panic!("{event}") };
             assert!(id == "e" && reason.contains("unsupported protocol version 3"), "{reason}");
         }
-        for body in ["", "{", "[]", "{}", r#"{"event_id":"e"}"#, r#"{"protocol_version":"2","event_id":"e","instance_id":"i"}"#] {
+        for body in
+            ["", "{", "[]", "{}", r#"{"event_id":"e"}"#, r#"{"protocol_version":"2","event_id":"e","instance_id":"i"}"#]
+        {
             assert_eq!(Read::one(body.as_bytes()).unwrap_err().0, "invalid_payload", "{body}");
         }
     }

@@ -79,10 +79,7 @@ impl EventResult {
 }
 
 /// Puts into words what was decided. Of events that were accepted before, the original session is looked up.
-pub(super) async fn of(
-    store: &Store,
-    decided: Vec<(Option<String>, Decided)>,
-) -> Result<Vec<EventResult>, StoreError> {
+pub(super) async fn of(store: &Store, decided: Vec<(Option<String>, Decided)>) -> Result<Vec<EventResult>, StoreError> {
     let former: Vec<RunId> = decided
         .iter()
         .filter_map(|(_, one)| match one {

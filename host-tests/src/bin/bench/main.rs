@@ -13,6 +13,7 @@
 //! | [`connectors`] | a daemon with many connectors of the API: memory, list, metrics, start, how soon a change shows |
 //! | [`deliveries`] | deliveries over HTTP: per second, how soon, many that wait, beside a dead target |
 //! | [`pruning`] | how long old rows that make room hold the writer |
+//! | [`sidecars`] | events of sidecars per second, one by one and in batches |
 //! | [`machine`] | what all of it ran on, flush latency included |
 //!
 //! They share a [`daemon`], requests ([`request`]) over bare connections ([`connection`]), the two ways of sending them
@@ -36,6 +37,7 @@ mod pruning;
 mod rates;
 mod report;
 mod request;
+mod sidecars;
 mod sink;
 mod starts;
 
@@ -132,6 +134,7 @@ async fn events(place: &Place, settings: &Settings) -> Result<Events> {
         starts,
         pruning: pruning::measure(place, settings, rates.guest_per_second / 2.0).await?,
         rates,
+        sidecars: sidecars::measure(place, settings).await?,
         full: full::measure(place, settings).await?,
         deliveries: deliveries::measure(place, settings).await?,
     })

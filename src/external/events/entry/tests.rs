@@ -74,7 +74,9 @@ fn content_comes_in_one_of_two_ways() {
     assert!(prepared(&both).is_err());
     assert!(prepared(&[("attachments", text)]).unwrap_err().contains("are files"));
     assert!(prepared(&[("content", json!("")), ("attachments", json!([file("a.txt", "aGk=")]))]).is_ok());
-    for wrong in [file("", "aGk="), file("a", "aGk"), file("a", "a b"), json!({ "type": "board_reference", "board_id": "b" })] {
+    for wrong in
+        [file("", "aGk="), file("a", "aGk"), file("a", "a b"), json!({ "type": "board_reference", "board_id": "b" })]
+    {
         assert!(prepared(&[("attachments", json!([wrong.clone()]))]).is_err(), "{wrong}");
     }
     let reference = json!([{ "type": "asset_reference", "asset_id": "ab" }]);
@@ -112,7 +114,8 @@ fn every_bound_is_exact() {
 
 #[test]
 fn the_host_s_metadata_wins() {
-    let sent = json!({ "a": 1, "external_event_id": "forged", "external_intent": "forged", "occurred_at_ms": "forged" });
+    let sent =
+        json!({ "a": 1, "external_event_id": "forged", "external_intent": "forged", "occurred_at_ms": "forged" });
     let entry = prepared(&[("metadata", sent), ("occurred_at_ms", json!(5)), ("protocol_version", json!(1))]).unwrap();
     let metadata: Value = serde_json::from_str(entry.request.metadata.get()).unwrap();
     let digest = hex::encode(Sha256::digest("e"));
