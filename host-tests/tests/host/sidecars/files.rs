@@ -16,7 +16,7 @@ use super::builder;
 const BYTES: &[u8] = b"the bytes of a file";
 
 /// An event of the connector is answered with a text and a file. Gives the run and the file's id.
-pub async fn answer_with_file(host: &Host, connector: &str) -> (String, String) {
+pub(super) async fn answer_with_file(host: &Host, connector: &str) -> (String, String) {
     let kept = host.client().request(Method::POST, "/v1/assets?name=a.txt&media_type=text/plain").body(BYTES);
     let kept = kheish_host_tests::client::answer(kept).await.expect(201).text("/asset_id").to_owned();
     let sender = kheish_host_tests::sidecar::sender(host, connector).bearer(TOKEN).at("/events");

@@ -190,7 +190,7 @@ async fn a_connector_says_how_fast_and_where_to() {
     let again = send(&host, "slow", &event("e-1", "x")).await.expect(200);
     assert_eq!(again.text("/status"), "duplicate", "it costs nothing");
     assert_eq!(sidecar::metric(&host, "ingress_rate_limited_total{connector=\"slow\"}").await, 1.0);
-    host.refuses(409, "session_not_found", send(&host, "strict", &event("e-1", "x"))).await;
+    send(&host, "strict", &event("e-1", "x")).await.problem(409, INGRESS, "session_not_found");
 }
 
 #[tokio::test]

@@ -68,8 +68,10 @@ async fn a_connector_is_checked_as_a_whole() {
         refused.problem(400, "connectors", "invalid_connector");
         assert_eq!(refused.text("/errors/0/pointer"), pointer, "{change}: {}", refused.json);
     }
-    let refused = host.put("/v1/runtime/connectors/external/metrics", &good).await;
-    refused.problem(400, "connectors", "invalid_connector");
+    host.put("/v1/runtime/connectors/external/metrics", &good).await.problem(405, "api", "method_not_allowed");
+    let sidecar = Sidecar::start().await;
+    let ended = builder(&sidecar, "").connectors(sidecar.connector("metrics", "")).run_to_end().await;
+    assert!(ended.stderr.contains("give another name"), "{}", ended.stderr);
     let open = json!({ "shared_token": {}, "allow_unauthenticated_ingress": true });
     host.put(PATH, &with(good, open)).await.expect(201);
 }
