@@ -38,6 +38,7 @@ pub mod reply_targets;
 pub mod runs;
 pub mod secrets;
 pub mod sessions;
+pub mod sidecars;
 pub mod status;
 pub mod stream;
 pub mod submit;
@@ -103,6 +104,7 @@ fn control() -> OpenApiRouter<Api> {
         .routes(routes!(kinds::list))
         .routes(routes!(kinds::get))
         .routes(routes!(connectors::list))
+        .routes(routes!(sidecars::metrics))
         .routes(routes!(connectors::get, connectors::put, connectors::delete))
         .routes(routes!(connectors::test::send))
         .routes(routes!(secrets::list, secrets::put))
@@ -145,7 +147,10 @@ fn control() -> OpenApiRouter<Api> {
 
 /// What everybody may ask.
 fn public() -> OpenApiRouter<Api> {
-    OpenApiRouter::default().routes(routes!(probes::healthz)).routes(routes!(probes::readyz))
+    OpenApiRouter::default()
+        .routes(routes!(probes::healthz))
+        .routes(routes!(probes::readyz))
+        .routes(routes!(sidecars::asset))
 }
 
 /// Every route of the API, and the document of these and of the `ingress` routes. Who may use them is for [`auth::check`] to

@@ -26,6 +26,11 @@ use crate::{
         self,
         worker::{Post, Worker},
     },
+    external::{
+        External,
+        events::{self, Sidecars},
+        follow,
+    },
     ingress::{
         activate,
         admission::BodyLimits,
@@ -91,6 +96,8 @@ impl App {
         let mut ground = Ground::prepare(&settings).await?;
         let definitions = std::mem::take(&mut ground.definitions);
         let egress = Arc::new(Egress::new(settings.egress.clone()).context("building the HTTP client")?);
+        let external = sidecars(&settings, &ground, &egress)?;
+        let native = native.into_iter().chain([Arc::clone(&external) as Arc<dyn Plugin>]).collect();
         let Assembly { connectors, routes, plugins, allocation } =
             Assembly::build(&settings, &ground, definitions, (native, Arc::clone(&egress))).await?;
         let Ground { clock, folder, audit, auth, store, vault, assets, executors, run_tokens, .. } = ground;
@@ -146,7 +153,8 @@ impl App {
         let ingress = Ingress { routes, destinations, store: store.clone(), clock, body, verdicts };
         tasks.spawn(activate::run(ingress.clone(), settings.activation.clone(), phase.token()));
         tasks.spawn(poll::run(ingress.clone(), settings.polling.clone(), phase.token()));
-        let router = router(api, ingress, auth, &settings);
+        tasks.spawn(follow::run(Arc::clone(&external), Arc::clone(&ingress.routes), phase.token()));
+        let router = router(api, Sidecars { ingress, external }, auth, &settings);
         let (stop, server) = (phase.token(), settings.server.clone());
         tasks.spawn(async move { server::serve(listener, router, &server, stop).await });
         let grace = Duration::from_millis(settings.server.shutdown_grace_ms);
@@ -184,6 +192,14 @@ async fn bind(wanted: SocketAddr) -> Result<(TcpListener, SocketAddr), StartErro
     let listener = bound.map_err(|error| StartError::Config(vec![format!("cannot listen on {wanted}: {error}")]))?;
     let address = listener.local_addr().context("reading the address that was bound")?;
     Ok((listener, address))
+}
+
+/// The kind of sidecars.
+fn sidecars(settings: &Settings, ground: &Ground, egress: &Arc<Egress>) -> Result<Arc<External>, StartError> {
+    let shared = (Arc::clone(egress), ground.clock.clone());
+    let wait_ms = settings.guests.queue_timeout_ms;
+    let external = External::new(shared, Arc::clone(&ground.metrics), settings.sidecars.clone(), wait_ms);
+    Ok(external.context("reading the manifest of the kind of sidecars")?)
 }
 
 /// Fetches files that events name.
@@ -238,8 +254,9 @@ fn report(who: &str, ended: Result<(), crate::store::StoreError>) {
     }
 }
 
-fn router(api: Api, ingress: Ingress, door: Auth, settings: &Settings) -> Router {
-    let (ingress, document) = ingress_http::router(ingress).split_for_parts();
+fn router(api: Api, sidecars: Sidecars, door: Auth, settings: &Settings) -> Router {
+    let ingress = ingress_http::router(sidecars.ingress.clone()).merge(events::router(sidecars));
+    let (ingress, document) = ingress.split_for_parts();
     api::router(api, document)
         .layer(axum::extract::DefaultBodyLimit::max(settings.server.control_body_limit_bytes))
         .merge(ingress)

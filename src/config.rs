@@ -20,6 +20,7 @@ pub mod located;
 pub mod polling;
 pub mod presence;
 pub mod server;
+pub mod sidecars;
 
 use activation::ActivationSettings;
 use assets::AssetSettings;
@@ -30,6 +31,7 @@ use gathering::GatherSettings;
 use polling::PollSettings;
 use presence::PresenceSettings;
 use server::ServerSettings;
+use sidecars::SidecarSettings;
 
 /// Everything that can be set.
 #[derive(Clone, Debug, Deserialize)]
@@ -69,6 +71,8 @@ pub struct Settings {
     pub polling: PollSettings,
     /// Signs that an answer is on its way.
     pub presence: PresenceSettings,
+    /// Sidecars.
+    pub sidecars: SidecarSettings,
     /// Deliveries.
     pub delivery: DeliverySettings,
     /// How long what has ended is kept.
@@ -103,6 +107,7 @@ impl Default for Settings {
             activation: ActivationSettings::default(),
             polling: PollSettings::default(),
             presence: PresenceSettings::default(),
+            sidecars: SidecarSettings::default(),
             delivery: DeliverySettings::default(),
             retention: RetentionSettings::default(),
             downloads: DownloadSettings::default(),

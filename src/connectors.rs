@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::{
     metrics::ingress::ForKind,
@@ -22,6 +22,7 @@ use crate::{
 
 pub mod files;
 pub mod folder;
+pub mod health;
 pub mod kinds;
 pub mod manifest;
 pub mod outbound;
@@ -30,8 +31,9 @@ pub mod pulled;
 pub mod wasm;
 
 use files::Files;
+use health::Health;
 use manifest::Manifest;
-use outbound::Outbound;
+use outbound::{Outbound, WrongSetting};
 use outgoing::{Attempt, Failure, Outgoing, Search};
 use pulled::Pulled;
 
@@ -51,6 +53,30 @@ pub trait Plugin: Send + Sync {
     /// names the secret slots that the operator filled. Called for every connector of the kind before it serves, after
     /// the schema has passed.
     async fn check_settings(&self, settings: &Value, configured: &[String]) -> Result<Vec<String>, Fault>;
+
+    /// Checks what the settings alone cannot show. What is wrong comes with the JSON pointer of its field. Called after the
+    /// schema has passed.
+    fn check_definition(&self, _defined: &Defined<'_>) -> Vec<WrongSetting> {
+        Vec::new()
+    }
+
+    /// Settings that a connector keeps for as long as it is there: the API refuses to change them.
+    fn kept_settings(&self) -> &[&str] {
+        &[]
+    }
+
+    /// Takes out of a connector's fields what operators shall not be shown. Secret slots are not among the fields any more.
+    fn redact(&self, _fields: &mut Map<String, Value>) {}
+
+    /// The path below a connector's route that takes events: empty, or `/…`.
+    fn events_path(&self) -> &str {
+        ""
+    }
+
+    /// How the other side of a connector fares, where the kind keeps an eye on it.
+    fn health(&self, _connector: &ConnectorId) -> Option<Health> {
+        None
+    }
 
     /// Turns one verified request into events. Called once for each request, on a fresh instance, while the caller
     /// waits: no network. What it wants remembered is in the answer; a call that fails leaves nothing behind.
@@ -127,6 +153,17 @@ pub trait Plugin: Send + Sync {
     async fn typing(&self, _context: Arc<Context>, _route: String) -> Result<Result<(), Failure>, Fault> {
         Err(Fault::Contract("it does not export `presence`".to_owned()))
     }
+}
+
+/// A connector that is about to serve.
+#[derive(Clone, Copy, Debug)]
+pub struct Defined<'d> {
+    /// Its kind and name.
+    pub connector: &'d ConnectorId,
+    /// Its settings, without secrets and the host's own fields.
+    pub settings: &'d Value,
+    /// Whether the operator granted private addresses.
+    pub private_network: bool,
 }
 
 /// What a call may know about the connector that it serves. Built once per connector and shared by its calls.

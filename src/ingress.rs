@@ -1,7 +1,7 @@
 //! Stage 1: what arrives becomes an accepted event, once.
 //!
-//! A request passes admission ([`admission`]), the connector's verification recipes ([`verify`]) and its plugin; the
-//! events that come back are prepared ([`prepare`]) and made durable ([`accept`], transaction 1). Only then is the
+//! A request passes the [`door`]: admission ([`admission`]) and the connector's verification recipes ([`verify`]); then
+//! its plugin. The events that come back are prepared ([`prepare`]) and made durable ([`accept`], transaction 1). Only then is the
 //! caller answered. Files that events name are fetched after that ([`download`]).
 
 pub mod accept;
@@ -9,7 +9,8 @@ pub mod activate;
 pub mod admission;
 pub mod answer;
 pub mod counted;
-mod document;
+pub(crate) mod document;
+pub mod door;
 pub mod download;
 pub mod http;
 pub mod poll;

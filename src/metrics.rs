@@ -17,10 +17,12 @@ use prometheus::{
 pub mod gauges;
 pub mod ingress;
 pub mod label;
+pub mod sidecars;
 
 use gauges::{Backlog, Gauges, Sizes};
 use ingress::{ForKind, IngressMetrics};
 use label::{AttemptClass, Counters, DownloadEnd, Pruned, RunOutcome};
+use sidecars::SidecarMetrics;
 
 /// What the names of the daemon's own metrics begin with.
 const PREFIX: &str = "kheish_";
@@ -66,6 +68,8 @@ pub struct Metrics {
     rate_limited_seconds: CounterVec,
     paced_seconds: CounterVec,
     auth_failures: IntCounterVec,
+    /// What is counted for each sidecar; not among the others.
+    pub sidecars: SidecarMetrics,
     /// What is set when somebody asks.
     pub gauges: Gauges,
     /// One scrape at a time sets gauges and reads them.
@@ -120,6 +124,7 @@ impl Metrics {
                 opts("auth_failures_total", "Control-plane requests that were not let in, by reason."),
                 &["reason"],
             )?)?,
+            sidecars: SidecarMetrics::new()?,
             gauges: Gauges::new(&book)?,
             turn: Mutex::default(),
             registry,

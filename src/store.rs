@@ -196,6 +196,15 @@ impl Store {
         self.writer.submit(command).await
     }
 
+    /// The same for several that go into as few commits as possible, each with an end of its own, in their order. None is
+    /// taken when there is no room for all.
+    pub async fn write_all<C: writer::Command>(
+        &self,
+        commands: Vec<C>,
+    ) -> Result<Vec<Result<C::Reply, StoreError>>, StoreError> {
+        self.writer.submit_all(commands).await
+    }
+
     /// Reads committed rows.
     pub async fn read(&self, query: Query) -> Result<Vec<Row>, StoreError> {
         self.readers.fetch(query).await

@@ -17,6 +17,7 @@
 //! | [`spans`] | traces as a collector gets them |
 //! | [`openai_double`] | a chat-completions endpoint by script |
 //! | [`receiver`] | takes replies and answers them by script |
+//! | [`sidecar`] | a sidecar that runs elsewhere, by script |
 //! | [`slack`] | a strict double of Slack's Web API, and Slack's own side of ingress |
 //! | [`stray`] | takes replies and answers them as no server should |
 //! | [`sse`] | event streams, frame by frame |
@@ -40,6 +41,7 @@ pub mod raw;
 pub mod receiver;
 pub mod scrape;
 pub mod sender;
+pub mod sidecar;
 pub mod sign;
 pub mod slack;
 pub mod spans;

@@ -214,7 +214,12 @@ pub async fn raw(
     if query.token.as_ref().is_some_and(|token| !is_let_in(token)) {
         return Err(missing(&id));
     }
-    let asset = assets::find(&api.store, &id).await?.ok_or_else(|| missing(&id))?;
+    serve(&api, &id, &headers).await
+}
+
+/// Hands out a file's bytes to somebody who may have them.
+pub(super) async fn serve(api: &Api, id: &str, headers: &HeaderMap) -> Result<Response, Problem> {
+    let asset = assets::find(&api.store, id).await?.ok_or_else(|| missing(id))?;
     let size = u64::try_from(asset.size).unwrap_or(0);
     let etag = format!("\"{id}\"");
     let sent = |name| headers.get(name).and_then(|value| value.to_str().ok());
@@ -234,7 +239,7 @@ pub async fn raw(
                 .fold(problem, |problem, range| problem.with_header(header::CONTENT_RANGE, range)));
         }
     };
-    let mut response = Response::new(bytes(&api, &asset, start, length).await?);
+    let mut response = Response::new(bytes(api, &asset, start, length).await?);
     *response.status_mut() = status;
     describe(response.headers_mut(), &asset, etag, length);
     if status == StatusCode::PARTIAL_CONTENT {

@@ -143,7 +143,7 @@ pub struct PutView {
         (status = 201, description = "Made.", body = PutView, headers(("etag" = String))),
         (status = 400, description = "invalid_connector, unknown_kind, invalid_revision, invalid_secret"),
         (status = 404, description = "secret_not_found"),
-        (status = 409, description = "connector_file_backed"),
+        (status = 409, description = "connector_file_backed, setting_fixed"),
         (status = 412, description = "revision_mismatch"),
     ),
 )]
@@ -255,6 +255,7 @@ pub(super) fn refused(refused: Refused) -> Problem {
         Refused::UnknownKind(_) => Problem::bad_request(DOMAIN, "unknown_kind", detail),
         Refused::Unknown(_) => Problem::not_found(DOMAIN, "connector_not_found", detail),
         Refused::FileBacked(_) => Problem::conflict(DOMAIN, "connector_file_backed", detail),
+        Refused::Fixed(..) => Problem::conflict(DOMAIN, "setting_fixed", detail),
         Refused::Stale(_) => Problem::new(StatusCode::PRECONDITION_FAILED, DOMAIN, "revision_mismatch", detail),
         Refused::Invalid(broken) => invalid(detail, broken),
         Refused::Referred(_, referrers) => {

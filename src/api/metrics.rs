@@ -10,7 +10,7 @@ use super::Api;
 use crate::{store::backlog, wire::problem::Problem};
 
 /// The exposition format that is spoken.
-const FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
+pub(super) const FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Counters, histograms and gauges, in Prometheus' text format.
 #[utoipa::path(

@@ -148,7 +148,7 @@ pub async fn submit(
             None => Err(not_found(session.as_str())),
         },
         Err(Refused::UnknownSession(session)) => Err(not_found(session.as_str())),
-        Err(refused @ Refused::Conflict) => {
+        Err(refused @ Refused::Conflict(_)) => {
             Err(Problem::conflict("idempotency", "idempotency_conflict", refused.to_string()))
         }
         Err(refused @ Refused::TooFast(wait_ms)) => {

@@ -10,6 +10,9 @@ use utoipa::ToSchema;
 
 use super::Plugin;
 
+/// The digest of what is native code.
+const NATIVE: &str = "native";
+
 /// Kinds by name, and a report for each file. Shared; readers never wait for a load.
 #[derive(Default)]
 pub struct Kinds {
@@ -33,7 +36,7 @@ struct Kind {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = Plugin)]
 pub struct PluginReport {
-    /// The file's name, or `native:` and a kind.
+    /// The file's name.
     pub file: String,
     /// Whether a version of it serves.
     pub state: PluginState,
@@ -178,9 +181,10 @@ impl Kinds {
         self.read(|inner| inner.kinds.iter().find(|(_, kind)| kind.file == file).map(|(name, _)| name.clone()))
     }
 
-    /// A report for each file, in the order of their names.
+    /// A report for each file, in the order of their names. What is native code has none, and is no file.
     pub fn plugins(&self) -> Vec<PluginReport> {
-        self.read(|inner| inner.reports.values().cloned().collect())
+        let is_file = |report: &&PluginReport| report.digest.as_deref() != Some(NATIVE);
+        self.read(|inner| inner.reports.values().filter(is_file).cloned().collect())
     }
 
     fn read<T>(&self, look: impl FnOnce(&Inner) -> T) -> T {

@@ -15,6 +15,8 @@ pub struct Outbound {
     places: Vec<Place>,
     /// Names of destinations by secret slot.
     slots: BTreeMap<String, Vec<String>>,
+    /// Whether the operator granted private addresses.
+    private: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -65,7 +67,12 @@ impl Outbound {
             .iter()
             .flat_map(|(name, list)| list.slots(name, settings).into_iter().map(|slot| (slot, list.sent_to.clone())));
         let slots = single.chain(listed).collect();
-        if wrong.is_empty() { Ok(Self { places, slots }) } else { Err(wrong) }
+        if wrong.is_empty() { Ok(Self { places, slots, private }) } else { Err(wrong) }
+    }
+
+    /// Whether the operator granted private addresses.
+    pub fn grants_private(&self) -> bool {
+        self.private
     }
 
     /// Whether requests to this URL are allowed, and how far they may reach.

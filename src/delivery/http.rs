@@ -240,7 +240,7 @@ fn judge(answer: Result<Answer, EgressError>, now_ms: i64) -> Sent {
 }
 
 /// `Retry-After` in seconds or as a date (RFC 9110, section 10.2.3). The settings say how much of it counts.
-fn retry_after_ms(headers: &HeaderMap, now_ms: i64) -> Option<i64> {
+pub fn retry_after_ms(headers: &HeaderMap, now_ms: i64) -> Option<i64> {
     let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
     // Some platforms give fractions. However large a number is, it is a number.
     if let Some(seconds) = text.parse::<f64>().ok().filter(|seconds| seconds.is_finite()) {

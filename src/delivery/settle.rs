@@ -152,7 +152,7 @@ async fn move_lane(settle: &Settle, tx: &mut Tx<'_>) -> Result<bool, StoreError>
     // The next delivery is the probe when the one that ended has opened the breaker.
     let ready_ms = open.max(settlement.peace_ms).unwrap_or(*now_ms);
     match settle.paced_ms.filter(|paced_ms| *paced_ms > ready_ms) {
-        Some(paced_ms) => lanes::release(tx, &lane, paced_ms, *now_ms).await,
+        Some(paced_ms) => lanes::release(tx, &lane, (paced_ms, ready_ms), *now_ms).await,
         None => heads::release(tx, Line::Lanes, &lane, ready_ms).await.map(|_| false),
     }
 }

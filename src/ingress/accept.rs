@@ -115,9 +115,9 @@ pub enum Accepted {
 /// Why a command was refused. Nothing was written.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Refused {
-    /// The key was used for another payload.
+    /// The key was used for another payload, of which this run was made.
     #[error("this idempotency key was accepted before with a different payload: send a new key, or the same payload")]
-    Conflict,
+    Conflict(RunId),
     /// No session by this name, and the connector may not make one.
     #[error(
         "session `{0}` does not exist and session_policy.create_if_missing is false: create it, or allow the connector to"

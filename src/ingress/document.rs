@@ -32,7 +32,7 @@ const CODES: [(&str, &str); 13] = [
 ];
 
 /// Every answer but a receipt.
-pub(super) struct OtherAnswers;
+pub(crate) struct OtherAnswers;
 
 impl IntoResponses for OtherAnswers {
     fn responses() -> BTreeMap<String, RefOr<Response>> {

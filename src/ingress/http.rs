@@ -1,7 +1,5 @@
-//! The public route of connectors: `/v1/connectors/{kind}/{name}` and below.
-//!
-//! Order matters: who calls is settled from the head before a body is read, and from the body's bytes before anything
-//! parses them. A refusal at any step leaves no receipt, no run and no spent rate token.
+//! The public route of connectors: `/v1/connectors/{kind}/{name}` and below. Whoever may enter ([`super::door`]) is handed to
+//! the kind's plugin.
 
 use std::{sync::Arc, time::Instant};
 
@@ -9,7 +7,7 @@ use axum::{
     Json,
     body::Body,
     extract::{OriginalUri, Path, Request as HttpRequest, State, rejection::PathRejection},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header, request::Parts},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response as HttpResponse},
     routing::any,
 };
@@ -18,14 +16,14 @@ use tracing::Instrument as _;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    accept::{Accept, Accepted, Entry, Refused},
-    admission::{self, BodyLimits},
+    accept::Accepted,
+    admission::BodyLimits,
     answer, counted,
     document::OtherAnswers,
+    door::{self, Admitted, DOMAIN, RECEIPT},
     prepare::prepare,
     routes::{Route, Routes},
     told::Verdicts,
-    verify::{Denied, Head},
 };
 use crate::{
     clock::Clock,
@@ -36,19 +34,10 @@ use crate::{
         happening::Verdict,
         ids::{ConnectorId, RunId},
     },
-    sessions::placement::Unplaced,
-    store::{Store, StoreError},
+    store::Store,
     telemetry::trace,
     wire::{problem::Problem, view::RunView},
 };
-
-const DOMAIN: &str = "connector_ingress";
-
-/// The code of a key that was used for another payload.
-const CONFLICT: &str = "idempotency_conflict";
-
-/// Says whether an answer is to a new event or to one that was accepted before.
-static RECEIPT: HeaderName = HeaderName::from_static("kheish-receipt");
 
 /// What the routes need.
 #[derive(Clone)]
@@ -107,22 +96,7 @@ async fn receive(
     let path = path.map_or_else(|_| Vec::new(), |Path(path)| path);
     let [kind, name] = [0, 1].map(|index| path.get(index).cloned().unwrap_or_default());
     let id = ConnectorId { kind, name };
-    let Some(route) = ingress.routes.find(&id) else {
-        ingress.store.metrics().count_unknown_connector();
-        return Err(Problem::not_found(DOMAIN, "connector_not_found", format!("there is no connector `{id}`")));
-    };
-    let started = Instant::now();
-    let answer = match admit(&ingress, &route, &uri, request).await {
-        Ok(admitted) => take_in(&ingress, &route, admitted).await,
-        Err(problem) => Err(problem),
-    };
-    counted::note(&route.counts, answer.as_ref().err(), started);
-    // Streams are not told of names that nobody has configured: anybody could invent them.
-    if let Err(problem) = &answer {
-        ingress.verdicts.note_refused(&id, problem);
-    }
-    // The store's own trouble is this zone's problem here.
-    answer.map_err(|problem| problem.in_domain(DOMAIN))
+    door::answer(&ingress, id, &uri, request, async |route, admitted| take_in(&ingress, &route, admitted).await).await
 }
 
 /// Takes an event from outside, on a path that the kind knows.
@@ -154,30 +128,6 @@ async fn receive_below(
     receive(ingress, path, uri, request).await
 }
 
-/// A request that is whole, and whose head has passed.
-struct Admitted {
-    parts: Parts,
-    head: Head,
-    target: String,
-    bytes: bytes::Bytes,
-    now_ms: i64,
-}
-
-/// Looks at the head, and only then reads the body.
-async fn admit(ingress: &Ingress, route: &Route, uri: &Uri, request: HttpRequest) -> Result<Admitted, Problem> {
-    let target = uri.path_and_query().map_or("/", |target| target.as_str());
-    let (parts, body) = request.into_parts();
-    check_method(route, &parts.method)?;
-    if route.closed {
-        let detail = format!("connector `{}` fetches its events: nothing is taken here", route.rules.connector);
-        return Err(Problem::conflict(DOMAIN, "ingress_closed", detail));
-    }
-    let now_ms = ingress.clock.now_ms();
-    let head = route.verifier.check_head(parts.method.as_str(), target, &parts.headers, now_ms).map_err(denied)?;
-    let bytes = read(ingress, &parts.headers, body).await?;
-    Ok(Admitted { target: target.to_owned(), parts, head, bytes, now_ms })
-}
-
 /// The first event's run is named now, so that all that follows can be found by it. Not before: runs are listed in the order
 /// of their ids, and a body may take its time.
 async fn take_in(ingress: &Ingress, route: &Route, admitted: Admitted) -> Result<HttpResponse, Problem> {
@@ -195,9 +145,9 @@ async fn process(
     route: &Route,
     admitted: Admitted,
 ) -> Result<HttpResponse, Problem> {
-    let Admitted { parts, head, target, bytes, now_ms } = admitted;
+    let (bytes, authenticated_by) = admitted.verified(route)?;
+    let Admitted { parts, target, now_ms, .. } = admitted;
     let id = &route.rules.connector;
-    let authenticated_by = trace::verify().in_scope(|| route.verifier.check_body(&head, &bytes)).map_err(denied)?;
     let call = Request {
         method: parts.method.as_str().to_owned(),
         subpath: subpath(&target).to_owned(),
@@ -218,28 +168,6 @@ async fn process(
         }
         Answer::Refuse(refusal) => Err(refused_by_plugin(refusal)),
     }
-}
-
-async fn read(ingress: &Ingress, headers: &HeaderMap, body: Body) -> Result<bytes::Bytes, Problem> {
-    admission::read(headers, body, ingress.body, DOMAIN).await
-}
-
-fn check_method(route: &Route, method: &Method) -> Result<(), Problem> {
-    let allowed = &route.plugin.manifest().ingress.methods;
-    if allowed.iter().any(|name| name == method.as_str()) {
-        return Ok(());
-    }
-    let list = allowed.join(", ");
-    let problem = Problem::new(
-        StatusCode::METHOD_NOT_ALLOWED,
-        DOMAIN,
-        "method_not_allowed",
-        format!("this connector takes {list}, not {method}"),
-    );
-    Err(match HeaderValue::from_str(&list) {
-        Ok(list) => problem.with_header(header::ALLOW, list),
-        Err(_) => problem,
-    })
 }
 
 /// What follows `/v1/connectors/{kind}/{name}`, without the query.
@@ -276,7 +204,8 @@ async fn accept(
     if let Some(first) = entries.first_mut() {
         first.run = run;
     }
-    let accepted = commit(ingress, route, entries, effects).instrument(trace::commit()).await?;
+    let outcome = door::commit(ingress, route, entries, effects).instrument(trace::commit()).await?;
+    let accepted = outcome.map_err(|refused| door::refused(id, &refused))?;
     counted::note_accepted(&route.counts, &accepted);
     for one in &accepted {
         if let Accepted::Duplicate(run) = one {
@@ -304,45 +233,6 @@ async fn check_targets(event: &mut Event, destinations: &dyn Destinations) -> Re
     }
     event.reply_targets = answer::targets_taken(DOMAIN, checked)?;
     Ok(())
-}
-
-async fn commit(
-    ingress: &Ingress,
-    route: &Route,
-    entries: Vec<Entry>,
-    effects: Vec<Effect>,
-) -> Result<Vec<Accepted>, Problem> {
-    let count = entries.len() as u64;
-    let source = route.rules.connector.to_string();
-    let accept =
-        Accept { source, entries, effects, rate: Some(Arc::clone(&route.rate)), now_ms: ingress.clock.now_ms() };
-    let outcome = ingress.store.write(accept).await;
-    if matches!(outcome, Err(StoreError::Unavailable(_))) {
-        // What was spent in a transaction that is not durable. Which events were new is lost with it.
-        route.rate.give_back(count);
-    }
-    outcome?.map_err(|refused| self::refused(&route.rules.connector, refused))
-}
-
-fn denied(denied: Denied) -> Problem {
-    Problem::new(StatusCode::UNAUTHORIZED, DOMAIN, denied.code, denied.detail)
-        .with_header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"kheish-connector\""))
-}
-
-fn refused(id: &ConnectorId, refused: Refused) -> Problem {
-    let detail = refused.to_string();
-    match refused {
-        Refused::TooFast(wait_ms) => {
-            tracing::info!(connector = %id, wait_ms, "{id} is over ingress_events_per_second");
-            let code = format!("{}_ingress_rate_limited", id.kind);
-            Problem::too_many_requests(DOMAIN, code, format!("connector `{id}` is {detail}"), wait_ms)
-        }
-        Refused::Conflict => Problem::conflict(DOMAIN, CONFLICT, detail),
-        Refused::UnknownSession(_) => Problem::conflict(DOMAIN, "session_not_found", detail),
-        Refused::Unplaced(Unplaced::Conflict { .. }) => Problem::conflict(DOMAIN, "binding_conflict", detail),
-        Refused::Unplaced(Unplaced::Unresolved) => Problem::bad_request(DOMAIN, "session_unresolved", detail),
-        Refused::UnknownAsset(_) => Problem::bad_request(DOMAIN, "asset_not_found", detail),
-    }
 }
 
 /// The plugin gave no answer. The caller hears a class, the log hears the reason.

@@ -100,7 +100,7 @@ fn gathers(rules: &Rules, settle: &Settle) -> Gathers {
 
 /// Where answers to an event with a route go: along it, then to the targets beside it. Where neither is wanted, as if it had
 /// come without one.
-fn routed_targets(rules: &Rules, own: ReplyTarget) -> Vec<ReplyTarget> {
+pub fn routed_targets(rules: &Rules, own: ReplyTarget) -> Vec<ReplyTarget> {
     let own = rules.include_self_output.then_some(own);
     let all = targets::distinct(own.into_iter().chain(rules.additional_reply_targets.iter().cloned()).collect());
     if all.is_empty() { rules.default_reply_targets.clone() } else { all }

@@ -63,6 +63,11 @@ impl Routes {
         self.news.notify_waiters();
     }
 
+    /// Those of one kind.
+    pub fn of_kind(&self, kind: &str) -> Vec<Arc<Route>> {
+        self.table.load().values().filter(|route| route.rules.connector.kind == kind).cloned().collect()
+    }
+
     /// Those whose kind polls.
     pub fn polling(&self) -> Vec<Arc<Route>> {
         self.table.load().values().filter(|route| route.plugin.polls()).cloned().collect()

@@ -15,6 +15,8 @@ label! {
         Accepted = "accepted",
         /// All of its events were accepted before.
         Duplicate = "duplicate",
+        /// None of its events was taken, for what it is; the answer says so with 200.
+        Rejected = "rejected",
         /// The plugin answered by itself; nothing was to be accepted.
         Answered = "answered",
         /// The key was used for another payload.

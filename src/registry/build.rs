@@ -13,7 +13,7 @@ use super::{
     secret_lists,
 };
 use crate::{
-    connectors::{Context, Plugin, manifest::Manifest, outbound::Outbound},
+    connectors::{Context, Defined, Plugin, manifest::Manifest, outbound::Outbound},
     ingress::{
         poll::PollState,
         prepare::Rules,
@@ -68,6 +68,10 @@ impl Builder {
         if plugin.delivers() {
             broken.extend(resolve::check_answers(manifest, &parts, &secrets));
         }
+        let private_network = parts.host.allow_private_network;
+        let defined = Defined { connector: &definition.id, settings: &parts.settings, private_network };
+        let wrong = plugin.check_definition(&defined).into_iter();
+        broken.extend(wrong.map(|(pointer, sentence)| Broken::at(pointer, sentence)));
         let configured: Vec<String> = secrets.keys().cloned().collect();
         match plugin.check_settings(&parts.settings, &configured).await {
             Ok(own) => broken.extend(own.into_iter().map(Broken::whole)),

@@ -58,6 +58,9 @@ pub enum Refused {
     /// It stands in the connectors file.
     #[error("connector `{0}` stands in the connectors file: change it there, the daemon follows the file")]
     FileBacked(ConnectorId),
+    /// One of its settings stays as it is.
+    #[error("the `{1}` of connector `{0}` stays as it is: make another connector, or delete this one first")]
+    Fixed(ConnectorId, String),
     /// It was changed by somebody else meanwhile.
     #[error("the connector is at revision {0}: read it again, and make the change on top of that")]
     Stale(i64),
@@ -108,6 +111,10 @@ impl Connectors {
         let nothing = Map::new();
         let fields = former.map_or(&nothing, |former| &former.fields);
         let mut merged = upsert::merge(id, plugin.manifest(), fields, change).map_err(Refused::Invalid)?;
+        let fixed = |name: &&&str| former.is_some_and(|former| former.fields.get(**name) != merged.fields.get(**name));
+        if let Some(name) = plugin.kept_settings().iter().find(fixed) {
+            return Err(Refused::Fixed(id.clone(), (*name).to_owned()));
+        }
         let bytes = Value::Object(merged.fields.clone()).to_string().len();
         if bytes > DEFINITION_BYTES {
             let detail =

@@ -12,7 +12,7 @@ use super::{
     secret_fields, secret_lists,
 };
 use crate::{
-    connectors::manifest::{HOST_FIELDS, Manifest},
+    connectors::{Plugin, health::Health, manifest::HOST_FIELDS},
     ingress::poll::PollStatus,
     model::pause::Pause,
     wire::problem::FieldError,
@@ -67,6 +67,10 @@ pub struct StatusView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     activation: Option<PollStatus>,
+    /// How its other side fares, where its kind keeps an eye on that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    health: Option<Health>,
 }
 
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
@@ -112,20 +116,26 @@ pub struct Glance {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     paused: Option<Pause>,
+    /// How its other side fares, where its kind keeps an eye on that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    health: Option<Health>,
 }
 
 impl Connectors {
     /// A connector at a glance; `paused` are the connectors whose deliveries wait.
     pub fn glance(&self, entry: &Entry, paused: &BTreeMap<String, Pause>) -> Glance {
         let id = &entry.definition.id;
+        let route = self.routes().find(id);
         Glance {
             kind: id.kind.clone(),
             name: id.name.clone(),
             source: entry.definition.source,
             state: entry.state(),
-            open: self.routes().find(id).is_some_and(|route| route.verifier.is_open()),
+            open: route.as_ref().is_some_and(|route| route.verifier.is_open()),
             plugin_digest: entry.running.as_ref().map(|running| running.plugin_digest.clone()),
             paused: paused.get(&id.to_string()).cloned(),
+            health: route.and_then(|route| route.plugin.health(id)),
         }
     }
 
@@ -134,7 +144,7 @@ impl Connectors {
         let definition = &entry.definition;
         let plugin = self.kinds().plugin(&definition.id.kind);
         let fields = match (&plugin, definition.source) {
-            (Some(plugin), _) => redacted(&definition.fields, plugin.manifest()),
+            (Some(plugin), _) => redacted(&definition.fields, &**plugin),
             // What is stored holds no value. What a file holds is unknown while nobody says which fields are secrets.
             (None, Source::Daemon) => definition.fields.clone(),
             (None, Source::File) => host_fields_only(&definition.fields),
@@ -162,6 +172,7 @@ impl Connectors {
             paused: paused.get(&definition.id.to_string()).cloned(),
             polling: route.as_ref().filter(|route| route.plugin.polls()).map(|route| route.poll.status()),
             activation: route.as_ref().filter(|route| route.plugin.activates()).map(|route| route.activation.status()),
+            health: route.as_ref().and_then(|route| route.plugin.health(&definition.id)),
         };
         let id = &definition.id;
         ConnectorView {
@@ -175,9 +186,10 @@ impl Connectors {
     }
 }
 
-fn redacted(fields: &Map<String, Value>, manifest: &Manifest) -> Map<String, Value> {
+fn redacted(fields: &Map<String, Value>, plugin: &dyn Plugin) -> Map<String, Value> {
     let mut shown = fields.clone();
-    for slot in manifest.secrets.keys() {
+    plugin.redact(&mut shown);
+    for slot in plugin.manifest().secrets.keys() {
         // What breaks the rules is not shown either.
         let view = match secret_fields::take(&mut shown, "", slot) {
             Ok(written) => secret_fields::redacted(written.as_ref()),
@@ -185,7 +197,7 @@ fn redacted(fields: &Map<String, Value>, manifest: &Manifest) -> Map<String, Val
         };
         shown.insert(slot.clone(), view);
     }
-    for (name, list) in &manifest.secret_lists {
+    for (name, list) in &plugin.manifest().secret_lists {
         let entries = secret_lists::take(&mut shown, name, list).unwrap_or_default();
         if !entries.is_empty() {
             shown.insert(name.clone(), secret_lists::redacted(&entries, list));

@@ -79,6 +79,13 @@ impl Placement {
         Ok(Self { chosen, binding_keys, natural, create: false })
     }
 
+    /// A place that whoever knows the event has worked out: its natural session, and further names of the conversation.
+    pub fn known(natural: Option<SessionId>, mut binding_keys: Vec<String>) -> Self {
+        binding_keys.sort_unstable();
+        binding_keys.dedup();
+        Self { chosen: None, binding_keys, natural, create: false }
+    }
+
     /// Sends everything to one session, whatever the event says.
     #[must_use]
     pub fn fixed(mut self, session: Option<&SessionId>) -> Self {

@@ -25,13 +25,21 @@ pub async fn recount(tx: &mut Tx<'_>, lane: &str, added: i64, now_ms: i64) -> Re
     Ok(())
 }
 
-/// Gives a leased lane back after its part ended: what waits in it is due then. Says whether something does.
-pub async fn release(tx: &mut Tx<'_>, lane: &Claimed, ready_ms: i64, now_ms: i64) -> Result<bool, StoreError> {
+/// Gives a leased lane back after its part ended: what waits in it is due at the first moment, and what comes to an idle one at
+/// the second. Says whether something waits.
+pub async fn release(
+    tx: &mut Tx<'_>,
+    lane: &Claimed,
+    (paced_ms, ready_ms): (i64, i64),
+    now_ms: i64,
+) -> Result<bool, StoreError> {
     let query = Query::new(
-        "UPDATE lanes SET state = CASE WHEN queued > 0 THEN 1 ELSE 0 END, ready_at = ?, updated_ms = ?, \
+        "UPDATE lanes SET state = CASE WHEN queued > 0 THEN 1 ELSE 0 END, \
+         ready_at = CASE WHEN queued > 0 THEN CAST(? AS BIGINT) ELSE ? END, updated_ms = ?, \
          lease_owner = NULL, lease_until = NULL WHERE id = ? AND epoch = ? AND state = 2 RETURNING queued",
     );
-    let rows = tx.fetch(query.bind(ready_ms).bind(now_ms).bind(lane.id.as_str()).bind(lane.epoch)).await?;
+    let query = query.bind(paced_ms).bind(ready_ms).bind(now_ms);
+    let rows = tx.fetch(query.bind(lane.id.as_str()).bind(lane.epoch)).await?;
     let queued = rows.into_iter().next().map(|mut row| row.take::<i64>()).transpose()?;
     Ok(queued.is_some_and(|queued| queued > 0))
 }

@@ -1,5 +1,7 @@
 //! Runs: statements.
 
+use std::collections::HashMap;
+
 use serde::de::DeserializeOwned;
 
 use super::{
@@ -144,6 +146,18 @@ pub async fn reply_targets(store: &Store, id: RunId) -> Result<Vec<ReplyTarget>,
     let query = Query::new("SELECT reply_targets FROM runs WHERE id = ?").bind(id);
     let row = store.read(query).await?.into_iter().next();
     row.map_or_else(|| Ok(Vec::new()), |mut row| from_json(&row.take::<String>()?))
+}
+
+/// The sessions of committed runs.
+pub async fn sessions_of(store: &Store, ids: &[RunId]) -> Result<HashMap<RunId, SessionId>, StoreError> {
+    let mut found = HashMap::new();
+    for chunk in ids.chunks(64) {
+        let query = Query::within("SELECT id, session_id FROM runs WHERE id IN", chunk.iter().copied(), "");
+        for mut row in store.read(query).await? {
+            found.insert(row.take()?, row.take()?);
+        }
+    }
+    Ok(found)
 }
 
 /// What a list of runs is narrowed to, and where it goes on.

@@ -187,6 +187,24 @@ impl Writer {
         reply.await.unwrap_or_else(|_| Err(stopped()))
     }
 
+    /// Hands in commands together, all or none, so that as few commits as possible carry them.
+    pub(super) async fn submit_all<C: Command>(
+        &self,
+        commands: Vec<C>,
+    ) -> Result<Vec<Result<C::Reply, StoreError>>, StoreError> {
+        let (jobs, replies): (Vec<_>, Vec<_>) = commands.into_iter().map(group::job).unzip();
+        let places = self.queue.try_reserve_many(jobs.len()).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(()) => StoreError::Overloaded,
+            mpsc::error::TrySendError::Closed(()) => stopped(),
+        })?;
+        places.zip(jobs).for_each(|(place, job)| place.send(Order::Run(job)));
+        let mut ended = Vec::with_capacity(replies.len());
+        for reply in replies {
+            ended.push(reply.await.unwrap_or_else(|_| Err(stopped())));
+        }
+        Ok(ended)
+    }
+
     /// Commands that wait.
     pub(super) fn waiting(&self) -> usize {
         self.queue.max_capacity().saturating_sub(self.queue.capacity())

@@ -24,6 +24,7 @@ mod requests;
 mod retention;
 mod runs;
 mod secrets;
+mod sidecars;
 mod slack;
 mod telegram;
 mod telemetry;

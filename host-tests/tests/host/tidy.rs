@@ -13,7 +13,7 @@ const LINES: usize = 400;
 
 /// Which module of `src` may use which others. Stages come in the order of the flow, and none uses an earlier one, but
 /// for the executor, which takes its work from the queue.
-const MAY_USE: [(&str, &str); 30] = [
+const MAY_USE: [(&str, &str); 31] = [
     ("model", ""),
     ("clock", "model"),
     ("secrets", ""),
@@ -27,6 +27,7 @@ const MAY_USE: [(&str, &str); 30] = [
     ("store", "clock metrics model"),
     ("connectors", "clock egress metrics model secrets telemetry"),
     ("vault", "clock model secrets store"),
+    ("external", "clock config connectors delivery egress ingress metrics model sessions store telemetry wire"),
     ("registry", "clock config connectors delivery ingress metrics model nearest secrets store vault wire"),
     ("retention", "clock metrics store"),
     ("assets", "clock config store"),

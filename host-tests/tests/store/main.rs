@@ -238,7 +238,7 @@ async fn an_event_is_accepted_once(stores: Vec<Store>) {
     for store in &stores {
         let again = accept(store, event(&clock, "s", "k", "one")).await;
         assert!(matches!(again, Ok(Accepted::Duplicate(id)) if id == run.id), "{again:?}");
-        assert!(matches!(accept(store, event(&clock, "s", "k", "two")).await, Err(Refused::Conflict)));
+        assert!(matches!(accept(store, event(&clock, "s", "k", "two")).await, Err(Refused::Conflict(_))));
     }
     let tally = runs::tally(&stores[0]).await.unwrap();
     assert_eq!(tally.iter().map(|(_, count)| count).sum::<i64>(), 1);

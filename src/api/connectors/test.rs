@@ -91,7 +91,7 @@ pub async fn send(
         None => sample(&api, manifest, &route, test.text.as_deref())?,
     };
     let method = manifest.ingress.methods.first().map_or("POST", String::as_str).to_owned();
-    let target = format!("/v1/connectors/{id}");
+    let target = format!("/v1/connectors/{id}{}", route.plugin.events_path());
     let unsigned = Unsigned { method: &method, target: &target, body: body.as_bytes(), now_ms: api.clock.now_ms() };
     let headers = sign::headers(manifest, &route.context.secrets, unsigned);
     let url = format!("http://{}{target}", api.own_address());

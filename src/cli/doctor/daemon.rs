@@ -144,9 +144,27 @@ fn paused(views: &[Value]) -> Check {
         (name, format!("{}: {}", text(pause, "/code"), text(pause, "/reason")))
     }));
     if found.is_empty() {
-        return Check::well("connectors", format!("{} run", views.len()));
+        return faring(views);
     }
     Check::bad("connectors", found, "set its secret anew; deliveries reset --connector sends at once what waits")
+}
+
+/// None is locked out; the other side of some may not be well.
+fn faring(views: &[Value]) -> Check {
+    let state = |view: &Value| text(view, "/status/health/state").to_owned();
+    let ailing = || views.iter().filter(|view| matches!(state(view).as_str(), "degraded" | "deaf"));
+    let found = told(ailing().map(|view| {
+        let name = format!("{}/{} is {}", text(view, "/kind"), text(view, "/name"), state(view));
+        (name, text(view, "/status/health/reason").to_owned())
+    }));
+    if found.is_empty() {
+        return Check::well("connectors", format!("{} run", views.len()));
+    }
+    let remedy = "look at the sidecar and at its own log; deliveries to one that is deaf wait";
+    if ailing().any(|view| state(view) == "deaf") {
+        return Check::bad("connectors", found, remedy);
+    }
+    Check::careful("connectors", found, remedy)
 }
 
 /// What waits, and what was given up.

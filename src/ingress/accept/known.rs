@@ -123,7 +123,7 @@ impl Known {
             && let Some(receipt) = self.receipts.get(key.receipt.as_slice())
         {
             let same = receipt.fingerprint == key.fingerprint;
-            return if same { Ok(Fate::Duplicate(receipt.run)) } else { Err(Refused::Conflict) };
+            return if same { Ok(Fate::Duplicate(receipt.run)) } else { Err(Refused::Conflict(receipt.run)) };
         }
         if let Some(missing) = entry.referenced_assets().find(|id| !self.assets.contains(*id)) {
             return Err(Refused::UnknownAsset(missing.to_owned()));

@@ -86,7 +86,7 @@ async fn one_by_one(
             continue;
         }
         tracing::warn!(connector = %id, "an event that {id} fetched is left out: {refused}");
-        let verdict = if matches!(refused, Refused::Conflict) { Verdict::Conflict } else { Verdict::Refused };
+        let verdict = if matches!(refused, Refused::Conflict(_)) { Verdict::Conflict } else { Verdict::Refused };
         ingress.verdicts.note(id, verdict, Some(code(&refused)), None);
         return Ok(true);
     }
@@ -131,7 +131,7 @@ async fn write(
 
 fn code(refused: &Refused) -> &'static str {
     match refused {
-        Refused::Conflict => "idempotency_conflict",
+        Refused::Conflict(_) => "idempotency_conflict",
         Refused::UnknownSession(_) => "session_not_found",
         Refused::Unplaced(_) => "session_unresolved",
         Refused::TooFast(_) => "rate_limited",

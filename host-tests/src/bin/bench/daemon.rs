@@ -125,8 +125,14 @@ fn connectors() -> String {
     );
     let fixed = format!("fixed_session_id = \"{FIXED_SESSION}\"\n");
     let other = common.replace("\"bench\"", "\"fixed\"");
+    // Nobody is at its address, and nothing is sent there.
+    let sidecar = format!(
+        "name = \"bench\"\nplatform = \"bench\"\nbase_url = \"http://127.0.0.1:9\"\nallow_private_network = true\n\
+         shared_token = \"{TOKEN}\"\ningress_events_per_second = 1000000\nsession_policy = {{ create_if_missing = true }}\n"
+    );
     format!(
-        "[[http_connectors]]\n{common}\n[[http_connectors]]\n{other}{fixed}\n[[connectors]]\nkind = \"noop\"\n{common}{fixed}"
+        "[[http_connectors]]\n{common}\n[[http_connectors]]\n{other}{fixed}\n[[connectors]]\nkind = \"noop\"\n{common}{fixed}\n\
+         [[external_connectors]]\n{sidecar}"
     )
 }
 

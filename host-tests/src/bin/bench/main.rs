@@ -14,6 +14,7 @@
 //! | [`deliveries`] | deliveries over HTTP: per second, how soon, many that wait, beside a dead target |
 //! | [`pruning`] | how long old rows that make room hold the writer |
 //! | [`downloads`] | how soon Slack's events are acknowledged while files are fetched |
+//! | [`sidecars`] | events of sidecars per second, one by one and in batches |
 //! | [`machine`] | what all of it ran on, flush latency included |
 //!
 //! They share a [`daemon`], requests ([`request`]) over bare connections ([`connection`]), the two ways of sending them
@@ -38,6 +39,7 @@ mod pruning;
 mod rates;
 mod report;
 mod request;
+mod sidecars;
 mod sink;
 mod starts;
 
@@ -134,6 +136,7 @@ async fn events(place: &Place, settings: &Settings) -> Result<Events> {
         starts,
         pruning: pruning::measure(place, settings, rates.guest_per_second / 2.0).await?,
         rates,
+        sidecars: sidecars::measure(place, settings).await?,
         full: full::measure(place, settings).await?,
         deliveries: deliveries::measure(place, settings).await?,
         downloads: downloads::measure(place, settings).await?,

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::{
     connectors::Connectors, daemon::Memory, deliveries::Deliveries, downloads::Downloads, full::Full, guest::Guests,
-    load::Length, machine::Machine, pruning::Pruning, rates::Rates, starts::Starts,
+    load::Length, machine::Machine, pruning::Pruning, rates::Rates, sidecars::Sidecars, starts::Starts,
 };
 
 /// How it was measured.
@@ -63,6 +63,7 @@ pub(crate) struct Events {
     pub(crate) guests: Guests,
     pub(crate) starts: Starts,
     pub(crate) rates: Rates,
+    pub(crate) sidecars: Sidecars,
     pub(crate) full: Full,
     pub(crate) deliveries: Deliveries,
     pub(crate) pruning: Pruning,
@@ -168,7 +169,7 @@ impl Report {
 impl Events {
     fn lines(&self, settings: &Settings) -> Vec<Line> {
         use Unit::{Bytes, Mebibytes, Micros, Millis, PerSecond, Percent};
-        let Self { guests, starts, rates, full, deliveries, pruning, downloads } = self;
+        let Self { guests, starts, rates, sidecars, full, deliveries, pruning, downloads } = self;
         let receipts = settings.receipts;
         let of_rounds = |pick: fn(&crate::load::Round) -> f64| {
             crate::figures::median(rates.guest.iter().map(pick)).unwrap_or(f64::NAN)
@@ -210,6 +211,7 @@ impl Events {
         ];
         events
             .into_iter()
+            .chain(sidecars.lines())
             .chain(pruning.lines())
             .chain(deliveries.lines(settings.pending))
             .chain(downloads.lines())
@@ -225,6 +227,18 @@ impl Pruning {
                 .with_limits(20.0, 20.0),
             Line::of("  the mean", self.mean_hold_ms, Millis),
             Line::of("  ack p99 meanwhile, at half of that load", self.events.latency.p99_ms, Millis),
+        ]
+    }
+}
+
+impl Sidecars {
+    fn lines(&self) -> Vec<Line> {
+        use Unit::PerSecond;
+        vec![
+            Line::of("durable events of sidecars, one by one", self.single_per_second, PerSecond)
+                .with_limits(3_000.0, 6_000.0),
+            Line::of("durable events of sidecars, in batches of 64", self.batched_per_second, PerSecond)
+                .with_limits(20_000.0, 30_000.0),
         ]
     }
 }

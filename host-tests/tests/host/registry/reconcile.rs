@@ -91,10 +91,11 @@ async fn what_a_start_cannot_build_waits_with_its_reason_and_hurts_nobody() {
 }
 
 #[tokio::test]
-async fn kinds_are_those_of_the_loaded_plugins() {
+async fn kinds_are_those_of_the_loaded_plugins_and_that_of_sidecars() {
     let host = Host::builder().start().await;
     let kinds = host.get("/v1/runtime/kinds").await.expect(200);
-    let [http] = kinds.items() else { panic!("{}", kinds.json) };
+    let [external, http] = kinds.items() else { panic!("{}", kinds.json) };
+    assert_eq!((&external["kind"], &external["file"]), (&json!("external"), &json!("native:external")));
     assert_eq!((&http["kind"], &http["file"]), (&json!("http"), &json!("http.wasm")));
     assert!(http["secrets"]["bearer_token"]["description"].is_string(), "{http}");
     assert_eq!(http["settings"]["properties"]["actor_id"]["type"], "string");

@@ -1,0 +1,119 @@
+//! Events that come together: independent of each other, and in few commits.
+
+use std::collections::BTreeSet;
+
+use kheish_host_tests::{
+    scrape::Scrape,
+    sidecar::{self, Sidecar, TOKEN, event, event_with, send, send_all, sender},
+};
+use serde_json::{Value, json};
+
+use super::{builder, start};
+
+fn statuses(results: &Value) -> Vec<&str> {
+    let results = results["results"].as_array().unwrap();
+    results.iter().map(|result| result["status"].as_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn every_event_has_a_result_of_its_own_in_the_same_order() {
+    let sidecar = Sidecar::start().await;
+    let host = start(&sidecar, "").await;
+    let first = send(&host, "bridge", &event("e-0", "zero")).await.expect(200);
+    let events = [
+        event("e-1", "one"),
+        event("e-0", "zero"),
+        json!({ "event_id": "half" }),
+        event("e-1", "one"),
+        event("e-0", "another"),
+        event("e-1", "another"),
+        event_with("e-2", &json!({ "intent": " " })),
+        json!("nothing"),
+        event("e-3", "three"),
+    ];
+    let answer = send_all(&host, "bridge", &events).await.expect(200);
+    assert_eq!(
+        statuses(&answer.json),
+        ["accepted", "duplicate", "rejected", "duplicate", "rejected", "rejected", "rejected", "rejected", "accepted"]
+    );
+    let results = &answer.json["results"];
+    for (at, id) in [(0, json!("e-1")), (2, json!("half")), (7, json!(null)), (8, json!("e-3"))] {
+        assert_eq!(results[at].get("event_id").cloned().unwrap_or_default(), id, "{at}");
+    }
+    for (again, original) in [(1, &first.json), (4, &first.json), (3, &results[0]), (5, &results[0])] {
+        for id in ["run_id", "session_id"] {
+            assert_eq!(results[again][id], original[id], "{again}");
+        }
+    }
+    assert!(results[6]["reason"].as_str().unwrap().contains("intent"));
+    for (status, count) in [("accepted", 3.0), ("duplicate", 2.0), ("rejected", 5.0)] {
+        let series = format!("ingress_total{{connector=\"bridge\",status=\"{status}\"}}");
+        assert_eq!(sidecar::metric(&host, &series).await, count, "{series}");
+    }
+}
+
+#[tokio::test]
+async fn a_batch_has_an_end_and_a_version() {
+    let sidecar = Sidecar::start().await;
+    let host = start(&sidecar, "").await;
+    let events = |count: usize| -> Vec<Value> { (0..count).map(|n| event(&format!("e-{n}"), "x")).collect() };
+    host.refuses(400, "batch_too_large", send_all(&host, "bridge", &events(65))).await;
+    assert_eq!(send_all(&host, "bridge", &[]).await.expect(200).json, json!({ "results": [] }));
+    let to = sender(&host, "bridge").bearer(TOKEN).at("/events/batch");
+    let unknown = to.post(&json!({ "protocol_version": 3, "events": events(2) })).await.expect(200);
+    assert_eq!(statuses(&unknown.json), ["rejected", "rejected"]);
+    assert!(unknown.text("/results/0/reason").contains("unsupported protocol version 3"), "{}", unknown.json);
+    let old = to.post(&json!({ "protocol_version": 1, "events": events(64) })).await.expect(200);
+    assert_eq!(statuses(&old.json), ["accepted"; 64]);
+    let run = host.run(old.text("/results/0/run_id")).await;
+    assert_eq!(run["input_metadata"]["external_protocol_version"], 1);
+}
+
+#[tokio::test]
+async fn an_event_that_is_held_up_holds_up_no_other() {
+    let sidecar = Sidecar::start().await;
+    let slow = sidecar.connector("slow", "").replace("100000", "3");
+    let strict = sidecar.connector("strict", "").replace("create_if_missing = true", "create_if_missing = false");
+    let host = builder(&sidecar, "").connectors(format!("{slow}{strict}")).start().await;
+    let events: Vec<Value> = (0..5).map(|n| event(&format!("e-{n}"), "x")).collect();
+    let answer = send_all(&host, "slow", &events).await.expect(200);
+    assert_eq!(statuses(&answer.json), ["accepted", "accepted", "accepted", "rate_limited", "rate_limited"]);
+    assert!(answer.json["results"][3]["retry_after_ms"].as_u64().is_some_and(|wait| wait >= 1), "{}", answer.json);
+    let again = send_all(&host, "slow", &events[..3]).await.expect(200);
+    assert_eq!(statuses(&again.json), ["duplicate"; 3]);
+    host.make_session("known").await;
+    let nobody = send_all(&host, "strict", &events[..1]).await.expect(200);
+    assert_eq!(statuses(&nobody.json), ["error"]);
+    assert!(nobody.text("/results/0/reason").contains("create_if_missing"), "{}", nobody.json);
+}
+
+#[tokio::test]
+async fn five_hundred_events_are_five_hundred_runs_however_they_come() {
+    let sidecar = Sidecar::start().await;
+    let host = start(&sidecar, "include_self_output = false").await;
+    let events: Vec<Value> = (0..500)
+        .map(|n| event_with(&format!("e-{n}"), &json!({ "thread": { "path": ["guild", (n % 7).to_string()] } })))
+        .collect();
+    let mut runs = BTreeSet::new();
+    for sent in &events {
+        runs.insert(send(&host, "bridge", sent).await.expect(200).text("/run_id").to_owned());
+    }
+    assert_eq!(runs.len(), 500);
+    let before = Scrape::of(&host).await.value("writer_commit_seconds_count");
+    for chunk in events.chunks(64) {
+        let answer = send_all(&host, "bridge", chunk).await.expect(200);
+        assert!(statuses(&answer.json).iter().all(|status| *status == "duplicate"), "{}", answer.json);
+    }
+    let commits = Scrape::of(&host).await.value("writer_commit_seconds_count") - before;
+    assert!(commits < 100.0, "{commits} commits for eight batches");
+    let others: Vec<Value> =
+        (500..1000).map(|n| event_with(&format!("e-{n}"), &json!({ "routing_key": "k" }))).collect();
+    for chunk in others.chunks(64) {
+        let answer = send_all(&host, "bridge", chunk).await.expect(200);
+        for result in answer.json["results"].as_array().unwrap() {
+            assert_eq!(result["status"], "accepted");
+            runs.insert(result["run_id"].as_str().unwrap().to_owned());
+        }
+    }
+    assert_eq!(runs.len(), 1000);
+}

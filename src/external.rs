@@ -1,0 +1,66 @@
+//! The kind `external`: sidecars, programs of their own that bring events and take deliveries over HTTP (contract
+//! section 4).
+//!
+//! | file | holds |
+//! |---|---|
+//! | [`settings`] | a connector's settings and their rules; `base_url.rs` is the address |
+//! | `plugin.rs` | the kind as the host calls it, described by `manifest.json` |
+//! | [`events`] | what sidecars send: the routes `…/events` and `…/events/batch` |
+//! | `deliver.rs` | what goes out: `POST /deliver`, and what its answers mean |
+//! | `call.rs` | requests to a sidecar, within bounds; `protocol.rs` is what they say |
+//! | [`watch`] | how a sidecar fares, as [`follow`] has seen it |
+//!
+//! The platform's own words stay outside: the host hears events in the protocol's shape and makes them durable as it does
+//! everybody's.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    clock::Clock,
+    config::sidecars::SidecarSettings,
+    connectors::manifest::{Manifest, ManifestError},
+    egress::Egress,
+    metrics::Metrics,
+};
+
+mod base_url;
+mod call;
+mod deliver;
+pub mod events;
+pub mod follow;
+mod plugin;
+mod protocol;
+mod route;
+pub mod settings;
+pub mod watch;
+
+use watch::Fleet;
+
+/// The kind's name.
+pub const KIND: &str = "external";
+
+/// What all sidecars share. One for each daemon.
+pub struct External {
+    manifest: Manifest,
+    egress: Arc<Egress>,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+    bounds: SidecarSettings,
+    /// How long a delivery waits for one of its connector's places.
+    queue_timeout: Duration,
+    fleet: Fleet,
+}
+
+impl External {
+    /// No sidecar yet. `queue_timeout_ms` is how long a delivery waits for one of its connector's places.
+    pub fn new(
+        (egress, clock): (Arc<Egress>, Clock),
+        metrics: Arc<Metrics>,
+        bounds: SidecarSettings,
+        queue_timeout_ms: u64,
+    ) -> Result<Arc<Self>, ManifestError> {
+        let manifest = Manifest::parse(include_str!("external/manifest.json"))?;
+        let (queue_timeout, fleet) = (Duration::from_millis(queue_timeout_ms), Fleet::default());
+        Ok(Arc::new(Self { manifest, egress, clock, metrics, bounds, queue_timeout, fleet }))
+    }
+}

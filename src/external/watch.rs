@@ -1,0 +1,244 @@
+//! How sidecars fare, as they were last seen. Shared by whoever looks at them, sends to them, or tells of them.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use tokio::sync::Notify;
+
+use super::protocol::{RUNTIME_VERSION, Report, ReportedStatus, SidecarManifest};
+use crate::{
+    connectors::health::{Health, HealthState},
+    model::ids::ConnectorId,
+};
+
+/// The shortest wait of a delivery that is put off, in milliseconds.
+const SHORTEST_WAIT_MS: u64 = 200;
+
+/// How one sidecar fares.
+pub struct Watch {
+    seen: Mutex<Seen>,
+    nudge: Notify,
+}
+
+struct Seen {
+    health: Health,
+    /// Why deliveries wait.
+    waits: Option<&'static str>,
+    manifest: Option<(SidecarManifest, Instant)>,
+    next_look: Instant,
+}
+
+/// Why a delivery waits, and for how long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Wait {
+    pub(super) code: &'static str,
+    pub(super) reason: String,
+    pub(super) wait_ms: i64,
+}
+
+/// A state that is not the one before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Turn {
+    pub(super) from: HealthState,
+    pub(super) to: HealthState,
+    pub(super) reason: Option<String>,
+}
+
+impl Default for Watch {
+    /// Nobody has looked yet: nothing waits.
+    fn default() -> Self {
+        let health =
+            Health { state: HealthState::Starting, reason: None, answered_at_ms: None, failures: 0, instance_id: None };
+        let seen = Seen { health, waits: None, manifest: None, next_look: Instant::now() };
+        Self { seen: Mutex::new(seen), nudge: Notify::new() }
+    }
+}
+
+impl Watch {
+    /// How it fares now.
+    pub fn health(&self) -> Health {
+        self.lock().health.clone()
+    }
+
+    /// Why a delivery has to wait, and until when.
+    pub(super) fn wait(&self) -> Option<Wait> {
+        let seen = self.lock();
+        let code = seen.waits?;
+        let until_next = seen.next_look.saturating_duration_since(Instant::now());
+        let wait_ms = u64::try_from(until_next.as_millis()).unwrap_or(u64::MAX).max(SHORTEST_WAIT_MS);
+        let reason = seen.health.reason.clone().unwrap_or_else(|| "the sidecar is on its way".to_owned());
+        Some(Wait { code, reason, wait_ms: i64::try_from(wait_ms).unwrap_or(i64::MAX) })
+    }
+
+    /// What the sidecar said of itself, where that is not too long ago.
+    pub(super) fn manifest(&self, ttl: Duration) -> Option<SidecarManifest> {
+        let seen = self.lock();
+        seen.manifest.as_ref().filter(|(_, at)| at.elapsed() < ttl).map(|(manifest, _)| manifest.clone())
+    }
+
+    /// The sidecar said what it is.
+    pub(super) fn described(&self, manifest: SidecarManifest) {
+        self.lock().manifest = Some((manifest, Instant::now()));
+    }
+
+    /// The sidecar said how it fares; `trouble` is what is wrong with it beside that.
+    pub(super) fn reported(&self, report: &Report, trouble: Option<String>, now_ms: i64) -> Option<Turn> {
+        let said = report.detail.clone().filter(|detail| !detail.trim().is_empty());
+        let (state, waits, reason) = match report.status {
+            _ if report.protocol_version != RUNTIME_VERSION => {
+                let version = report.protocol_version;
+                let reason = format!("it speaks runtime protocol {version}, this host speaks {RUNTIME_VERSION}");
+                (HealthState::Degraded, None, Some(reason))
+            }
+            ReportedStatus::Ready if trouble.is_some() => (HealthState::Degraded, None, trouble),
+            ReportedStatus::Ready => (HealthState::Ready, None, None),
+            ReportedStatus::Degraded => {
+                (HealthState::Degraded, None, said.or_else(|| Some("it says no more than that".to_owned())))
+            }
+            ReportedStatus::Starting => (HealthState::Starting, Some("sidecar_starting"), said),
+            ReportedStatus::Draining => {
+                let reason = said.map_or_else(|| "it is draining".to_owned(), |said| format!("it is draining: {said}"));
+                (HealthState::Degraded, Some("sidecar_draining"), Some(reason))
+            }
+        };
+        let instance_id = Some(report.instance_id.clone()).filter(|id| !id.is_empty());
+        self.turn(Health { state, reason, answered_at_ms: Some(now_ms), failures: 0, instance_id }, waits)
+    }
+
+    /// The sidecar answered, and not as the protocol has it.
+    pub(super) fn odd(&self, reason: String, now_ms: i64) -> Option<Turn> {
+        let instance_id = self.lock().health.instance_id.clone();
+        let state = HealthState::Degraded;
+        self.turn(Health { state, reason: Some(reason), answered_at_ms: Some(now_ms), failures: 0, instance_id }, None)
+    }
+
+    /// The sidecar did not answer. Gives how often in a row, too.
+    pub(super) fn deaf(&self, reason: String) -> (u32, Option<Turn>) {
+        let former = self.health();
+        let failures = former.failures.saturating_add(1);
+        let health = Health { state: HealthState::Deaf, reason: Some(reason), failures, ..former };
+        (failures, self.turn(health, Some("sidecar_deaf")))
+    }
+
+    /// When the next look will be.
+    pub(super) fn looks_in(&self, wait: Duration) {
+        self.lock().next_look = Instant::now() + wait;
+    }
+
+    /// A delivery found out what the next look shall see.
+    pub(super) fn nudge(&self) {
+        self.nudge.notify_one();
+    }
+
+    /// Resolves when somebody was nudged.
+    pub(super) async fn nudged(&self) {
+        self.nudge.notified().await;
+    }
+
+    fn turn(&self, health: Health, waits: Option<&'static str>) -> Option<Turn> {
+        let mut seen = self.lock();
+        let (from, to, reason) = (seen.health.state, health.state, health.reason.clone());
+        let news = from != to;
+        seen.health = health;
+        seen.waits = waits;
+        news.then_some(Turn { from, to, reason })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The sidecars that are looked at, by their connectors.
+#[derive(Default)]
+pub struct Fleet(Mutex<HashMap<ConnectorId, Arc<Watch>>>);
+
+impl Fleet {
+    /// One of them.
+    pub fn find(&self, connector: &ConnectorId) -> Option<Arc<Watch>> {
+        self.lock().get(connector).cloned()
+    }
+
+    /// A new one, in place of what was seen of a former one.
+    pub(super) fn begin(&self, connector: &ConnectorId) -> Arc<Watch> {
+        let watch = Arc::new(Watch::default());
+        self.lock().insert(connector.clone(), Arc::clone(&watch));
+        watch
+    }
+
+    /// Forgets one that is gone.
+    pub(super) fn end(&self, connector: &ConnectorId) {
+        self.lock().remove(connector);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<ConnectorId, Arc<Watch>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(status: ReportedStatus, detail: Option<&str>) -> Report {
+        Report { protocol_version: 1, instance_id: "i".to_owned(), status, detail: detail.map(str::to_owned) }
+    }
+
+    fn state(watch: &Watch) -> (HealthState, Option<String>) {
+        let health = watch.health();
+        (health.state, health.reason)
+    }
+
+    #[test]
+    fn nothing_waits_until_somebody_has_looked() {
+        let watch = Watch::default();
+        assert_eq!((state(&watch), watch.wait()), ((HealthState::Starting, None), None));
+    }
+
+    #[test]
+    fn deliveries_wait_for_those_that_are_deaf_or_not_ready() {
+        let watch = Watch::default();
+        assert_eq!(watch.deaf("refused".to_owned()).0, 1);
+        assert_eq!(watch.deaf("refused".to_owned()), (2, None), "it is no news");
+        assert_eq!(watch.wait().unwrap().code, "sidecar_deaf");
+        assert_eq!(watch.health().failures, 2);
+        for (status, waits) in [
+            (ReportedStatus::Starting, Some("sidecar_starting")),
+            (ReportedStatus::Draining, Some("sidecar_draining")),
+            (ReportedStatus::Degraded, None),
+            (ReportedStatus::Ready, None),
+        ] {
+            watch.reported(&report(status, None), None, 5);
+            assert_eq!(watch.wait().map(|wait| wait.code), waits, "{status:?}");
+        }
+        let health = watch.health();
+        assert_eq!((health.failures, health.answered_at_ms, health.instance_id.as_deref()), (0, Some(5), Some("i")));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        let watch = Watch::default();
+        watch.reported(&report(ReportedStatus::Degraded, Some("no gateway")), None, 1);
+        assert_eq!(state(&watch), (HealthState::Degraded, Some("no gateway".to_owned())));
+        watch.reported(&report(ReportedStatus::Ready, None), Some("no manifest".to_owned()), 1);
+        assert_eq!(state(&watch), (HealthState::Degraded, Some("no manifest".to_owned())));
+        watch.odd("404".to_owned(), 1);
+        assert_eq!(state(&watch), (HealthState::Degraded, Some("404".to_owned())));
+        let newer = Report { protocol_version: 2, ..report(ReportedStatus::Ready, None) };
+        watch.reported(&newer, None, 1);
+        assert!(state(&watch).1.unwrap().contains("runtime protocol 2"));
+        let turn = watch.reported(&report(ReportedStatus::Ready, Some("well")), None, 1).unwrap();
+        assert_eq!((turn.from, turn.to, turn.reason), (HealthState::Degraded, HealthState::Ready, None));
+    }
+
+    #[test]
+    fn a_manifest_is_believed_for_a_while() {
+        let watch = Watch::default();
+        watch.described(serde_json::from_str("{}").unwrap());
+        assert!(watch.manifest(Duration::from_secs(300)).is_some());
+        assert!(watch.manifest(Duration::ZERO).is_none());
+    }
+}
