@@ -276,7 +276,7 @@ mod tests {
         assert_eq!(follows(429, None, None), (FailureKind::Retryable, Some(1_000)));
         assert_eq!(follows(429, Some("7"), None), (FailureKind::Retryable, Some(7_000)));
         assert_eq!(follows(429, Some("7"), RETRYABLE), (FailureKind::Retryable, Some(7_000)));
-        assert_eq!(follows(429, Some("99999"), None), (FailureKind::Retryable, Some(3_600_000)));
+        assert_eq!(follows(429, Some("99999"), None), (FailureKind::Retryable, Some(99_999_000)));
         assert_eq!(follows(429, Some("Thu, 01 Jan 1970 00:00:05 GMT"), None), (FailureKind::Retryable, Some(5_000)));
         assert_eq!(follows(503, Some("7"), None), (FailureKind::Retryable, Some(7_000)));
         assert_eq!(follows(429, Some("7"), TERMINAL), (FailureKind::Terminal, None));

@@ -80,7 +80,7 @@ async fn nobody_at_the_address_costs_no_attempts() {
     let deaf = health_when(&host, "bridge", "deaf").await;
     assert!(deaf.get("answered_at_ms").is_none(), "{deaf}");
     let run = send(&host, "bridge", &event("e", "hello")).await.expect(200).text("/run_id").to_owned();
-    let waits = host.deliveries_when(&run, 1, "pending").await;
+    let waits = host.deliveries_when(&run, 1, "retrying").await;
     assert_eq!(waits.len(), 1);
 }
 
