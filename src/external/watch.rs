@@ -17,6 +17,9 @@ use crate::{
 /// The shortest wait of a delivery that is put off, in milliseconds.
 const SHORTEST_WAIT_MS: u64 = 200;
 
+/// The most of what a sidecar says that is kept, in characters.
+const WORDS: usize = 500;
+
 /// How one sidecar fares.
 pub struct Watch {
     seen: Mutex<Seen>,
@@ -138,7 +141,12 @@ impl Watch {
         self.nudge.notified().await;
     }
 
-    fn turn(&self, health: Health, waits: Option<&'static str>) -> Option<Turn> {
+    fn turn(&self, mut health: Health, waits: Option<&'static str>) -> Option<Turn> {
+        for words in [&mut health.reason, &mut health.instance_id].into_iter().flatten() {
+            if let Some((end, _)) = words.char_indices().nth(WORDS) {
+                words.truncate(end);
+            }
+        }
         let mut seen = self.lock();
         let (from, to, reason) = (seen.health.state, health.state, health.reason.clone());
         let news = from != to;
@@ -232,6 +240,13 @@ mod tests {
         assert!(state(&watch).1.unwrap().contains("runtime protocol 2"));
         let turn = watch.reported(&report(ReportedStatus::Ready, Some("well")), None, 1).unwrap();
         assert_eq!((turn.from, turn.to, turn.reason), (HealthState::Degraded, HealthState::Ready, None));
+    }
+
+    #[test]
+    fn a_sidecar_s_words_are_kept_as_far_as_they_go() {
+        let watch = Watch::default();
+        watch.odd("ä".repeat(2 * WORDS), 1);
+        assert_eq!(state(&watch).1, Some("ä".repeat(WORDS)));
     }
 
     #[test]

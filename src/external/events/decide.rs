@@ -1,11 +1,13 @@
 //! What becomes of events: prepared each by itself, handed to the writer together, counted and told of.
 
+use std::time::Duration;
+
 use tracing::{Instrument as _, Span};
 
 use super::{Sidecars, entry::Desk, payload::Read};
 use crate::{
     config::sidecars::SidecarSettings,
-    external::settings::Settings,
+    external::settings::{Mode, Settings},
     ingress::{
         accept::{Accepted, Refused},
         door,
@@ -66,15 +68,20 @@ pub(super) struct Bridge<'b> {
     sidecars: &'b Sidecars,
     route: &'b Route,
     settings: Settings,
+    /// The only life whose events count, where the daemon started the sidecar and knows it.
+    instance: Option<String>,
 }
 
 impl<'b> Bridge<'b> {
     pub(super) fn new(sidecars: &'b Sidecars, route: &'b Route) -> Result<Self, Problem> {
-        let settings = serde_json::from_str(&route.context.settings).map_err(|error| {
+        let settings: Settings = serde_json::from_str(&route.context.settings).map_err(|error| {
             tracing::error!(%error, "the settings of {} cannot be read: {error}", route.rules.connector);
             Problem::internal(door::DOMAIN)
         })?;
-        Ok(Self { sidecars, route, settings })
+        let child = || sidecars.external.fleet.find(&route.rules.connector)?.manifest(Duration::MAX);
+        let manifest = if settings.mode == Mode::ChildProcess { child() } else { None };
+        let instance = manifest.map(|manifest| manifest.instance_id);
+        Ok(Self { sidecars, route, settings, instance })
     }
 
     pub(super) fn bounds(&self) -> &SidecarSettings {
@@ -85,7 +92,8 @@ impl<'b> Bridge<'b> {
     pub(super) async fn decide(&self, events: Vec<(Read, RunId)>) -> Result<Vec<Decided>, Problem> {
         let Self { sidecars: Sidecars { ingress, .. }, route, .. } = self;
         let open = route.verifier.is_open();
-        let desk = Desk { rules: &route.rules, settings: &self.settings, bounds: self.bounds(), open };
+        let (rules, instance) = (&route.rules, self.instance.as_deref());
+        let desk = Desk { rules, settings: &self.settings, bounds: self.bounds(), open, instance };
         let mut commands = Vec::with_capacity(events.len());
         let mut decided: Vec<Option<Decided>> = Vec::with_capacity(events.len());
         for (read, run) in events {

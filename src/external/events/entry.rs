@@ -36,6 +36,8 @@ pub(super) struct Desk<'d> {
     pub(super) bounds: &'d SidecarSettings,
     /// Whether nobody authenticates its callers: they name no files of others.
     pub(super) open: bool,
+    /// The only life whose events count, where the daemon started the sidecar and knows it.
+    pub(super) instance: Option<&'d str>,
 }
 
 /// What tells an event from a conflicting one. When it happened is not part of it: sidecars stamp events with the time at
@@ -96,6 +98,9 @@ impl Desk<'_> {
             if text.trim().is_empty() {
                 return Err(format!("`{member}` is blank"));
             }
+        }
+        if let Some(known) = self.instance.filter(|known| **known != *event.instance_id) {
+            return Err(format!("`instance_id` is not `{known}`, which the sidecar's manifest says"));
         }
         let relation = event.relation.as_ref();
         let optional = [

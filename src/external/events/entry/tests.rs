@@ -30,10 +30,13 @@ fn prepared_by(bounds: &SidecarSettings, open: bool, changes: &[(&str, Value)]) 
         event[*member] = value.clone();
     }
     let settings = serde_json::from_value(json!({ "platform": "forge", "base_url": "http://a.example" })).unwrap();
-    let (rules, clock) = (rules(), Clock::system());
-    let desk = Desk { rules: &rules, settings: &settings, bounds, open };
+    let rules = rules();
+    prepared_at(Desk { rules: &rules, settings: &settings, bounds, open, instance: None }, &event)
+}
+
+fn prepared_at(desk: Desk<'_>, event: &Value) -> Result<Entry, String> {
     match Read::one(event.to_string().as_bytes()).map_err(|(_, detail)| detail)? {
-        Read::Event(event, version) => desk.prepare(*event, version, clock.run_id()),
+        Read::Event(event, version) => desk.prepare(*event, version, Clock::system().run_id()),
         Read::Rejected(_, reason) => Err(reason),
     }
 }
@@ -66,6 +69,16 @@ fn what_is_blank_is_rejected() {
         assert!(prepared(&[(member, value.clone())]).is_err(), "{member} {value}");
     }
     assert!(prepared(&[("relation", relation("edit", "e0")), ("intent", json!("ask"))]).is_ok());
+}
+
+#[test]
+fn events_of_another_life_are_rejected_where_the_life_is_known() {
+    let settings = serde_json::from_value(json!({ "platform": "forge", "base_url": "http://a.example" })).unwrap();
+    let (rules, bounds) = (rules(), SidecarSettings::default());
+    let desk = Desk { rules: &rules, settings: &settings, bounds: &bounds, open: false, instance: Some("i") };
+    let event = |instance: &str| json!({ "instance_id": instance, "event_id": "e", "content": "hello" });
+    assert!(prepared_at(desk, &event("i")).is_ok());
+    assert!(prepared_at(desk, &event("j")).unwrap_err().contains("manifest"));
 }
 
 #[test]
