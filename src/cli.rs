@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{config::auth::AuthMode, telemetry::LogFormat};
+use crate::{config::auth::AuthMode, guard::GuardArgs, telemetry::LogFormat};
 
 pub mod apply;
 pub mod bench;
@@ -41,6 +41,9 @@ pub enum Command {
     /// Measure guest calls, or fill a store; for the benchmark.
     #[command(hide = true)]
     Bench(bench::BenchArgs),
+    /// Stand between the daemon and a sidecar that it starts.
+    #[command(hide = true)]
+    Guard(GuardArgs),
     /// What is asked of a daemon over HTTP.
     #[command(flatten)]
     Remote(Box<remote::RemoteCommand>),

@@ -24,7 +24,7 @@
 //! [`egress`] (outbound HTTP), [`metrics`] (what is counted), [`presence`] (signs that an answer is on
 //! its way), [`secrets`] and the [`vault`] that keeps them sealed; what is said
 //! over HTTP: [`wire`]; and the edges: [`api`], [`server`], [`config`], [`cli`], [`lifecycle`], [`nearest`], [`places`],
-//! [`state_folder`], [`telemetry`], [`clock`].
+//! [`state_folder`], [`telemetry`], [`clock`]; and a process of its own: [`guard`].
 
 pub mod model;
 
@@ -55,6 +55,7 @@ pub mod api;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod guard;
 pub mod lifecycle;
 pub mod nearest;
 pub mod places;

@@ -6,28 +6,31 @@ use clap::Parser;
 use kheish::{
     app::StartError,
     cli::{self, Cli, Command},
+    guard,
 };
 
 /// The exit code when what was asked for cannot be done as it stands; clap uses the same for usage.
 const EXIT_CONFIG: u8 = 2;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
+    match Cli::parse().command {
+        Command::Serve(args) => on_runtime(async { ended(cli::serve::run(*args).await) }),
+        Command::Demo(args) => on_runtime(async { ended(cli::demo::run(args).await) }),
+        Command::Bench(args) => on_runtime(async { ended(cli::bench::run(args).await) }),
+        Command::Remote(command) => on_runtime(async { cli::remote::main(*command).await }),
+        // There may be hundreds, and each is small.
+        Command::Guard(args) => guard::run(&args),
+    }
+}
+
+fn on_runtime(work: impl Future<Output = ExitCode>) -> ExitCode {
+    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(work),
         Err(error) => {
             eprintln!("kheishd: the runtime did not start: {error}");
-            return ExitCode::FAILURE;
+            ExitCode::FAILURE
         }
-    };
-    runtime.block_on(async {
-        match cli.command {
-            Command::Serve(args) => ended(cli::serve::run(*args).await),
-            Command::Demo(args) => ended(cli::demo::run(args).await),
-            Command::Bench(args) => ended(cli::bench::run(args).await),
-            Command::Remote(command) => cli::remote::main(*command).await,
-        }
-    })
+    }
 }
 
 fn ended(done: Result<(), StartError>) -> ExitCode {

@@ -14,6 +14,7 @@ mod duplicates;
 mod events;
 mod examples;
 mod executors;
+mod guard;
 mod http_contract;
 mod openai;
 mod openapi;

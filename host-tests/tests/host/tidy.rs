@@ -13,10 +13,11 @@ const LINES: usize = 400;
 
 /// Which module of `src` may use which others. Stages come in the order of the flow, and none uses an earlier one, but
 /// for the executor, which takes its work from the queue.
-const MAY_USE: [(&str, &str); 31] = [
+const MAY_USE: [(&str, &str); 32] = [
     ("model", ""),
     ("clock", "model"),
     ("secrets", ""),
+    ("guard", ""),
     ("lifecycle", ""),
     ("nearest", ""),
     ("places", ""),
