@@ -78,12 +78,17 @@ pub struct Api {
 impl Api {
     /// An address at which this process reaches itself.
     fn own_address(&self) -> SocketAddr {
-        let mut own = self.address;
-        if own.ip().is_unspecified() {
-            own.set_ip(if own.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
-        }
-        own
+        own_address(self.address)
     }
+}
+
+/// An address at which a process reaches itself that listens at `bound`.
+pub fn own_address(bound: SocketAddr) -> SocketAddr {
+    let mut own = bound;
+    if own.ip().is_unspecified() {
+        own.set_ip(if own.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
+    }
+    own
 }
 
 /// A change goes on to its end when its caller hangs up: half of one would be durable and not in place.
@@ -107,6 +112,8 @@ fn control() -> OpenApiRouter<Api> {
         .routes(routes!(sidecars::metrics))
         .routes(routes!(connectors::get, connectors::put, connectors::delete))
         .routes(routes!(connectors::test::send))
+        .routes(routes!(connectors::process::restart))
+        .routes(routes!(connectors::process::revoke_credentials))
         .routes(routes!(secrets::list, secrets::put))
         .routes(routes!(secrets::rotate_keys))
         .routes(routes!(secrets::get, secrets::delete))

@@ -27,7 +27,7 @@ use crate::{
         worker::{Post, Worker},
     },
     external::{
-        External,
+        self, External, broker,
         events::{self, Sidecars},
         follow,
     },
@@ -56,7 +56,7 @@ mod files;
 mod ground;
 
 use assembly::Assembly;
-use executors::Means;
+use executors::Means as ExecutorMeans;
 use ground::Ground;
 
 /// How much longer the lease of a file is than the call that fetches it, in milliseconds.
@@ -101,7 +101,7 @@ impl App {
         let Assembly { connectors, routes, plugins, allocation } =
             Assembly::build(&settings, &ground, definitions, (native, Arc::clone(&egress))).await?;
         let Ground { clock, folder, audit, auth, store, vault, assets, executors, run_tokens, .. } = ground;
-        let means = Means {
+        let means = ExecutorMeans {
             store: store.clone(),
             clock: clock.clone(),
             vault,
@@ -153,7 +153,8 @@ impl App {
         let ingress = Ingress { routes, destinations, store: store.clone(), clock, body, verdicts };
         tasks.spawn(activate::run(ingress.clone(), settings.activation.clone(), phase.token()));
         tasks.spawn(poll::run(ingress.clone(), settings.polling.clone(), phase.token()));
-        tasks.spawn(follow::run(Arc::clone(&external), Arc::clone(&ingress.routes), phase.token()));
+        let daemon = format!("http://{}", api::own_address(address)).into();
+        tasks.spawn(follow::run(Arc::clone(&external), Arc::clone(&ingress.routes), daemon, phase.token()));
         let router = router(api, Sidecars { ingress, external }, auth, &settings);
         let (stop, server) = (phase.token(), settings.server.clone());
         tasks.spawn(async move { server::serve(listener, router, &server, stop).await });
@@ -196,9 +197,15 @@ async fn bind(wanted: SocketAddr) -> Result<(TcpListener, SocketAddr), StartErro
 
 /// The kind of sidecars.
 fn sidecars(settings: &Settings, ground: &Ground, egress: &Arc<Egress>) -> Result<Arc<External>, StartError> {
-    let shared = (Arc::clone(egress), ground.clock.clone());
-    let wait_ms = settings.guests.queue_timeout_ms;
-    let external = External::new(shared, Arc::clone(&ground.metrics), settings.sidecars.clone(), wait_ms);
+    let audit = ground.audit.clone();
+    let means = external::Means {
+        egress: Arc::clone(egress),
+        clock: ground.clock.clone(),
+        metrics: Arc::clone(&ground.metrics),
+        store: ground.store.clone(),
+        ledger: Arc::new(move |row| audit.note(row.event, row.reason, row.about)),
+    };
+    let external = External::new(means, settings.sidecars.clone(), settings.guests.queue_timeout_ms);
     Ok(external.context("reading the manifest of the kind of sidecars")?)
 }
 
@@ -255,7 +262,8 @@ fn report(who: &str, ended: Result<(), crate::store::StoreError>) {
 }
 
 fn router(api: Api, sidecars: Sidecars, door: Auth, settings: &Settings) -> Router {
-    let ingress = ingress_http::router(sidecars.ingress.clone()).merge(events::router(sidecars));
+    let ingress = ingress_http::router(sidecars.ingress.clone());
+    let ingress = ingress.merge(events::router(sidecars.clone())).merge(broker::router(sidecars));
     let (ingress, document) = ingress.split_for_parts();
     api::router(api, document)
         .layer(axum::extract::DefaultBodyLimit::max(settings.server.control_body_limit_bytes))

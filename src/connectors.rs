@@ -78,6 +78,16 @@ pub trait Plugin: Send + Sync {
         None
     }
 
+    /// Stored secrets that settings name beside the kind's slots.
+    fn stored_secrets(&self, _settings: &Map<String, Value>) -> Vec<StoredSecret> {
+        Vec::new()
+    }
+
+    /// Does with the program behind a connector as its operator orders. Says whether there is one.
+    fn obey(&self, _connector: &ConnectorId, _order: Order) -> bool {
+        false
+    }
+
     /// Turns one verified request into events. Called once for each request, on a fresh instance, while the caller
     /// waits: no network. What it wants remembered is in the answer; a call that fails leaves nothing behind.
     async fn receive(&self, context: Arc<Context>, request: Request) -> Result<Answer, Fault>;
@@ -153,6 +163,26 @@ pub trait Plugin: Send + Sync {
     async fn typing(&self, _context: Arc<Context>, _route: String) -> Result<Result<(), Failure>, Fault> {
         Err(Fault::Contract("it does not export `presence`".to_owned()))
     }
+}
+
+/// What an operator can have done with the program behind a connector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// It is started anew, also when it was started too often.
+    Restart,
+    /// It may fetch no credentials any more, until it is started anew.
+    Revoke,
+}
+
+/// A stored secret that settings name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredSecret {
+    /// Under which name its value is among the connector's secrets.
+    pub slot: String,
+    /// The JSON pointer of the setting.
+    pub pointer: String,
+    /// The secret's name.
+    pub secret: String,
 }
 
 /// A connector that is about to serve.

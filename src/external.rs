@@ -8,6 +8,8 @@
 //! | [`events`] | what sidecars send: the routes `…/events` and `…/events/batch` |
 //! | `deliver.rs` | what goes out: `POST /deliver`, and what its answers mean |
 //! | `call.rs` | requests to a sidecar, within bounds; `protocol.rs` is what they say |
+//! | `child.rs` | the programs that the daemon starts; `print.rs` tells whether one has to be started anew |
+//! | [`broker`] | the route `…/credentials/{env_key}`, and who may use it |
 //! | [`watch`] | how a sidecar fares, as [`follow`] has seen it |
 //!
 //! The platform's own words stay outside: the host hears events in the protocol's shape and makes them durable as it does
@@ -21,23 +23,42 @@ use crate::{
     connectors::manifest::{Manifest, ManifestError},
     egress::Egress,
     metrics::Metrics,
+    store::Store,
 };
 
 mod base_url;
+pub mod broker;
 mod call;
+mod child;
 mod deliver;
 pub mod events;
 pub mod follow;
 mod plugin;
+mod print;
 mod protocol;
 mod route;
 pub mod settings;
 pub mod watch;
 
+use broker::{Broker, Ledger};
 use watch::Fleet;
 
 /// The kind's name.
 pub const KIND: &str = "external";
+
+/// What sidecars stand on.
+pub struct Means {
+    /// Outbound HTTP.
+    pub egress: Arc<Egress>,
+    /// Time.
+    pub clock: Clock,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Where streams are told of children.
+    pub store: Store,
+    /// Where rows about credentials go.
+    pub ledger: Ledger,
+}
 
 /// What all sidecars share. One for each daemon.
 pub struct External {
@@ -45,22 +66,21 @@ pub struct External {
     egress: Arc<Egress>,
     clock: Clock,
     metrics: Arc<Metrics>,
+    store: Store,
     bounds: SidecarSettings,
     /// How long a delivery waits for one of its connector's places.
     queue_timeout: Duration,
     fleet: Fleet,
+    broker: Broker,
 }
 
 impl External {
     /// No sidecar yet. `queue_timeout_ms` is how long a delivery waits for one of its connector's places.
-    pub fn new(
-        (egress, clock): (Arc<Egress>, Clock),
-        metrics: Arc<Metrics>,
-        bounds: SidecarSettings,
-        queue_timeout_ms: u64,
-    ) -> Result<Arc<Self>, ManifestError> {
+    pub fn new(means: Means, bounds: SidecarSettings, queue_timeout_ms: u64) -> Result<Arc<Self>, ManifestError> {
         let manifest = Manifest::parse(include_str!("external/manifest.json"))?;
         let (queue_timeout, fleet) = (Duration::from_millis(queue_timeout_ms), Fleet::default());
-        Ok(Arc::new(Self { manifest, egress, clock, metrics, bounds, queue_timeout, fleet }))
+        let Means { egress, clock, metrics, store, ledger } = means;
+        let broker = Broker::new(ledger, bounds.child.credential_failures);
+        Ok(Arc::new(Self { manifest, egress, clock, metrics, store, bounds, queue_timeout, fleet, broker }))
     }
 }

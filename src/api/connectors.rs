@@ -32,6 +32,7 @@ use crate::{
     },
 };
 
+pub mod process;
 pub mod test;
 
 const DOMAIN: &str = "connectors";

@@ -22,6 +22,58 @@ pub struct Health {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub instance_id: Option<String>,
+    /// The program, where the daemon starts it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub process: Option<Process>,
+}
+
+/// A program that the daemon starts, as it stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[schema(as = ConnectorProcess)]
+pub struct Process {
+    /// In a word.
+    pub state: ProcessState,
+    /// Its number at the system, while it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub pid: Option<i32>,
+    /// When it was last started, in milliseconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub started_at_ms: Option<i64>,
+    /// When it is started again, in milliseconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub next_start_at_ms: Option<i64>,
+    /// How often it was started again since the daemon or its settings began.
+    pub restarts: u32,
+    /// How it last ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub last_end: Option<String>,
+    /// What it may fetch credentials under, as the audit file names it; absent when that was withdrawn.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub grant_id: Option<String>,
+}
+
+/// A program that the daemon starts, in a word.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = ConnectorProcessState)]
+pub enum ProcessState {
+    /// It is not ready yet.
+    #[default]
+    Starting,
+    /// It was ready.
+    Running,
+    /// It is asked to end.
+    Ending,
+    /// It has ended, and is started again soon.
+    Waiting,
+    /// It was started too often, and is not started again by itself.
+    Stopped,
 }
 
 /// How the other side of a connector fares, in a word.

@@ -32,7 +32,17 @@ pub(super) fn check_child(text: &str) -> Result<(), String> {
     if !["", "/"].contains(&url.path()) {
         return Err("it has a path: a child answers at `http://host:port`".to_owned());
     }
+    if url.port().is_none() {
+        return Err("it names no port of its own: a child answers at `http://host:port`".to_owned());
+    }
     Ok(())
+}
+
+/// Host and port of a base, which was checked.
+pub(super) fn host_and_port(base: &str) -> Option<(String, u16)> {
+    let url = Url::parse(base).ok()?;
+    let host = host(&url);
+    Some((host.trim_start_matches('[').trim_end_matches(']').to_owned(), url.port_or_known_default()?))
 }
 
 /// The URL of a call below the base, which was checked.

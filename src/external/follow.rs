@@ -1,4 +1,4 @@
-//! Looks at sidecars now and then: how they fare, and what they are.
+//! Looks at sidecars now and then: how they fare, and what they are. Those that the daemon starts are looked at by who keeps them.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -12,6 +12,8 @@ use tokio_util::sync::CancellationToken;
 use super::{
     External, KIND,
     call::{Mute, Sidecar},
+    child::Keeper,
+    print::Print,
     protocol::{RUNTIME_VERSION, SidecarManifest},
     watch::{Turn, Watch},
 };
@@ -22,43 +24,71 @@ use crate::{
 };
 
 /// The shortest wait after a look, in milliseconds: deliveries that fail together nudge it together.
-const PAUSE: Duration = Duration::from_millis(100);
+pub(super) const PAUSE: Duration = Duration::from_millis(100);
 
 /// A sidecar that is looked at.
 struct Followed {
     route: Arc<Route>,
+    /// What it was started with, where the daemon starts it.
+    print: Option<Print>,
     stop: CancellationToken,
 }
 
-/// Looks at the sidecar of every connector, until `stop`.
-pub async fn run(external: Arc<External>, routes: Arc<Routes>, stop: CancellationToken) {
-    let mut tasks: JoinSet<()> = JoinSet::new();
+impl Followed {
+    /// Whether a sidecar goes on as it is although its connector has a new route.
+    fn stays(&self, route: &Arc<Route>) -> bool {
+        Arc::ptr_eq(route, &self.route) || self.print.is_some() && self.print == Print::of(&route.context)
+    }
+}
+
+/// Looks at the sidecar of every connector, and keeps those running that the daemon starts, until `stop`. `daemon` is where
+/// these reach the daemon.
+pub async fn run(external: Arc<External>, routes: Arc<Routes>, daemon: Arc<str>, stop: CancellationToken) {
+    let mut tasks: JoinSet<ConnectorId> = JoinSet::new();
     let mut followed: HashMap<ConnectorId, Followed> = HashMap::new();
     loop {
         let changed = routes.changed();
         let wanted = routes.of_kind(KIND);
-        followed.retain(|id, one| {
-            let stays = wanted.iter().any(|route| Arc::ptr_eq(route, &one.route));
-            if !stays {
-                one.stop.cancel();
+        for (id, one) in &mut followed {
+            match wanted.iter().find(|route| route.rules.connector == *id) {
+                Some(route) if one.stays(route) => one.route = Arc::clone(route),
+                _ => one.stop.cancel(),
             }
-            if routes.find(id).is_none() {
-                external.fleet.end(id);
-                external.metrics.sidecars.forget(&id.name);
-            }
-            stays
-        });
+        }
         for route in wanted {
+            // A former one ends first: two children would want the same port.
             if let Entry::Vacant(free) = followed.entry(route.rules.connector.clone()) {
-                let (stop, watch) = (CancellationToken::new(), external.fleet.begin(&route.rules.connector));
-                external.metrics.sidecars.begin(&route.rules.connector.name);
-                tasks.spawn(follow(Arc::clone(&external), Arc::clone(&route), watch, stop.clone()));
-                free.insert(Followed { route, stop });
+                let (stop, print) = (CancellationToken::new(), Print::of(&route.context));
+                let (id, watch) = (route.rules.connector.clone(), external.fleet.begin(&route.rules.connector));
+                external.metrics.sidecars.begin(&id.name);
+                let keeper = Keeper {
+                    external: Arc::clone(&external),
+                    route: Arc::clone(&route),
+                    watch,
+                    daemon: Arc::clone(&daemon),
+                    stop: stop.clone(),
+                };
+                tasks.spawn(async move {
+                    if print.is_some() {
+                        keeper.keep().await
+                    } else {
+                        follow(keeper).await
+                    }
+                    id
+                });
+                free.insert(Followed { route, print, stop });
             }
         }
         tokio::select! {
             () = changed => {}
-            Some(_) = tasks.join_next() => {}
+            Some(ended) = tasks.join_next() => {
+                let Ok(id) = ended else { continue };
+                followed.remove(&id);
+                if routes.find(&id).is_none() {
+                    external.fleet.end(&id);
+                    external.metrics.sidecars.forget(&id.name);
+                }
+            }
             () = stop.cancelled() => break,
         }
     }
@@ -66,7 +96,7 @@ pub async fn run(external: Arc<External>, routes: Arc<Routes>, stop: Cancellatio
     while tasks.join_next().await.is_some() {}
 }
 
-async fn follow(external: Arc<External>, route: Arc<Route>, watch: Arc<Watch>, stop: CancellationToken) {
+async fn follow(Keeper { external, route, watch, stop, .. }: Keeper) {
     loop {
         let wait = tokio::select! {
             wait = external.look(&route.context, &watch) => wait,
@@ -110,7 +140,7 @@ impl External {
 
     /// Looks once, and says when to look again.
     async fn look(&self, context: &Context, watch: &Watch) -> Duration {
-        let (id, interval) = (&context.connector, Duration::from_millis(self.bounds.health_interval_ms));
+        let (id, interval) = (&context.connector, self.interval());
         let sidecar = match self.sidecar(context) {
             Ok(sidecar) => sidecar,
             Err(fault) => {
@@ -133,15 +163,20 @@ impl External {
                 (turn, self.retry(failures))
             }
         };
+        self.noted(id, watch, turn);
+        wait
+    }
+
+    /// What the metrics show, and what is logged of a new state.
+    pub(super) fn noted(&self, id: &ConnectorId, watch: &Watch, turn: Option<Turn>) {
         self.metrics.sidecars.set_state(&id.name, watch.health().state.name());
         if let Some(turn) = turn {
             tell(id, &turn);
         }
-        wait
     }
 
     /// What is wrong with the manifest. It is asked for when it is old, and when the sidecar began anew.
-    async fn check_manifest(
+    pub(super) async fn check_manifest(
         &self,
         sidecar: &Sidecar<'_>,
         (context, watch): (&Context, &Watch),
@@ -160,8 +195,13 @@ impl External {
             .then(|| format!("its manifest says runtime protocol {version}, this host speaks {RUNTIME_VERSION}"))
     }
 
+    /// The wait after a look that found nothing wrong.
+    pub(super) fn interval(&self) -> Duration {
+        Duration::from_millis(self.bounds.health_interval_ms)
+    }
+
     /// The wait after so many looks in a row without an answer.
-    fn retry(&self, failures: u32) -> Duration {
+    pub(super) fn retry(&self, failures: u32) -> Duration {
         let doubled = self.bounds.health_retry_ms.saturating_mul(1 << failures.saturating_sub(1).min(20));
         Duration::from_millis(doubled.min(self.bounds.health_interval_ms))
     }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::{External, route, settings};
 use crate::{
     connectors::{
-        Answer, Context, Defined, Fault, Plugin, Refusal, Request,
+        Answer, Context, Defined, Fault, Order, Plugin, Refusal, Request, StoredSecret,
         health::Health,
         manifest::Manifest,
         outbound::WrongSetting,
@@ -16,9 +16,6 @@ use crate::{
     },
     model::ids::ConnectorId,
 };
-
-/// What stands against a connector whose sidecar the daemon would start.
-const NO_CHILDREN: &str = "this version starts no sidecars: start it yourself, and set mode = \"remote_http\"";
 
 #[async_trait]
 impl Plugin for External {
@@ -30,9 +27,8 @@ impl Plugin for External {
         "native"
     }
 
-    async fn check_settings(&self, settings: &Value, _configured: &[String]) -> Result<Vec<String>, Fault> {
-        let child = settings.get("mode").is_some_and(|mode| mode == "child_process");
-        Ok(if child { vec![NO_CHILDREN.to_owned()] } else { Vec::new() })
+    async fn check_settings(&self, _settings: &Value, _configured: &[String]) -> Result<Vec<String>, Fault> {
+        Ok(Vec::new())
     }
 
     fn check_definition(&self, defined: &Defined<'_>) -> Vec<WrongSetting> {
@@ -53,6 +49,23 @@ impl Plugin for External {
 
     fn health(&self, connector: &ConnectorId) -> Option<Health> {
         self.fleet.find(connector).map(|watch| watch.health())
+    }
+
+    fn stored_secrets(&self, settings: &Map<String, Value>) -> Vec<StoredSecret> {
+        settings::stored_secrets(settings)
+    }
+
+    fn obey(&self, connector: &ConnectorId, order: Order) -> bool {
+        let child = self.fleet.find(connector).filter(|watch| watch.health().process.is_some());
+        let Some(watch) = child else { return false };
+        match order {
+            Order::Restart => watch.order_restart(),
+            Order::Revoke => {
+                self.broker.revoke(connector, "operator");
+                watch.process(|process| process.grant_id = None);
+            }
+        }
+        true
     }
 
     /// Events have routes of their own, which answer in the words of the protocol.

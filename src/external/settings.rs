@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::base_url;
-use crate::connectors::{Defined, outbound::WrongSetting};
+use super::{base_url, print};
+use crate::connectors::{Defined, StoredSecret, outbound::WrongSetting};
 
 /// Names that the daemon itself gives to a child's environment.
-const RESERVED: &str = "KHEISH_EXTERNAL_CONNECTOR_";
+pub(super) const RESERVED: &str = "KHEISH_EXTERNAL_CONNECTOR_";
 
 /// The last parts of these names.
 const RESERVED_NAMES: [&str; 6] =
@@ -65,6 +65,12 @@ pub struct ChildProcess {
     pub credential_slots: BTreeMap<String, String>,
     /// Where it runs.
     pub working_dir: Option<String>,
+    /// Address space of each of its processes, in bytes.
+    pub memory_bytes: Option<u64>,
+    /// Files that each of its processes may have open.
+    pub open_files: Option<u64>,
+    /// Its niceness, 0 to 19.
+    pub nice: Option<i32>,
 }
 
 /// What is wrong with a connector whose settings fit the schema.
@@ -110,9 +116,25 @@ fn wrong_names(child: &ChildProcess) -> Vec<WrongSetting> {
         } else {
             return None;
         };
-        Some((format!("/child_process/{field}/{}", name.replace('~', "~0").replace('/', "~1")), sentence.to_owned()))
+        Some((format!("/child_process/{field}/{}", escaped(name)), sentence.to_owned()))
     });
     wrong.collect()
+}
+
+/// The secrets that a child may fetch.
+pub(super) fn stored_secrets(settings: &Map<String, Value>) -> Vec<StoredSecret> {
+    let slots =
+        settings.get("child_process").and_then(|child| child.get("credential_slots")).and_then(Value::as_object);
+    let named = slots.into_iter().flatten().filter_map(|(key, secret)| {
+        let pointer = format!("/child_process/credential_slots/{}", escaped(key));
+        Some(StoredSecret { slot: print::slot(key), pointer, secret: secret.as_str()?.to_owned() })
+    });
+    named.collect()
+}
+
+/// A name in a JSON pointer.
+fn escaped(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
 }
 
 /// Shows names of a child's variables and credentials in place of what they hold (contract section 2.7).

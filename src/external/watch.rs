@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 use super::protocol::{RUNTIME_VERSION, Report, ReportedStatus, SidecarManifest};
 use crate::{
-    connectors::health::{Health, HealthState},
+    connectors::health::{Health, HealthState, Process},
     model::ids::ConnectorId,
 };
 
@@ -24,6 +24,7 @@ const WORDS: usize = 500;
 pub struct Watch {
     seen: Mutex<Seen>,
     nudge: Notify,
+    restart: Notify,
 }
 
 struct Seen {
@@ -53,10 +54,16 @@ pub(super) struct Turn {
 impl Default for Watch {
     /// Nobody has looked yet: nothing waits.
     fn default() -> Self {
-        let health =
-            Health { state: HealthState::Starting, reason: None, answered_at_ms: None, failures: 0, instance_id: None };
+        let health = Health {
+            state: HealthState::Starting,
+            reason: None,
+            answered_at_ms: None,
+            failures: 0,
+            instance_id: None,
+            process: None,
+        };
         let seen = Seen { health, waits: None, manifest: None, next_look: Instant::now() };
-        Self { seen: Mutex::new(seen), nudge: Notify::new() }
+        Self { seen: Mutex::new(seen), nudge: Notify::new(), restart: Notify::new() }
     }
 }
 
@@ -108,14 +115,16 @@ impl Watch {
             }
         };
         let instance_id = Some(report.instance_id.clone()).filter(|id| !id.is_empty());
-        self.turn(Health { state, reason, answered_at_ms: Some(now_ms), failures: 0, instance_id }, waits)
+        let answered_at_ms = Some(now_ms);
+        self.turn(Health { state, reason, answered_at_ms, failures: 0, instance_id, process: None }, waits)
     }
 
     /// The sidecar answered, and not as the protocol has it.
     pub(super) fn odd(&self, reason: String, now_ms: i64) -> Option<Turn> {
         let instance_id = self.lock().health.instance_id.clone();
         let state = HealthState::Degraded;
-        self.turn(Health { state, reason: Some(reason), answered_at_ms: Some(now_ms), failures: 0, instance_id }, None)
+        let (reason, answered_at_ms) = (Some(reason), Some(now_ms));
+        self.turn(Health { state, reason, answered_at_ms, failures: 0, instance_id, process: None }, None)
     }
 
     /// The sidecar did not answer. Gives how often in a row, too.
@@ -124,6 +133,29 @@ impl Watch {
         let failures = former.failures.saturating_add(1);
         let health = Health { state: HealthState::Deaf, reason: Some(reason), failures, ..former };
         (failures, self.turn(health, Some("sidecar_deaf")))
+    }
+
+    /// It is on its way, and what was known of a former life of its own is forgotten.
+    pub(super) fn begins(&self, reason: Option<String>) -> Option<Turn> {
+        self.lock().manifest = None;
+        let (state, answered_at_ms) = (HealthState::Starting, self.health().answered_at_ms);
+        let health = Health { state, reason, answered_at_ms, failures: 0, instance_id: None, process: None };
+        self.turn(health, Some("sidecar_starting"))
+    }
+
+    /// What is to be shown of the program that the daemon started.
+    pub(super) fn process(&self, change: impl FnOnce(&mut Process)) {
+        change(self.lock().health.process.get_or_insert_default());
+    }
+
+    /// An operator wants it started anew.
+    pub(super) fn order_restart(&self) {
+        self.restart.notify_one();
+    }
+
+    /// Resolves when an operator wants it started anew.
+    pub(super) async fn restart_ordered(&self) {
+        self.restart.notified().await;
     }
 
     /// When the next look will be.
@@ -150,7 +182,7 @@ impl Watch {
         let mut seen = self.lock();
         let (from, to, reason) = (seen.health.state, health.state, health.reason.clone());
         let news = from != to;
-        seen.health = health;
+        seen.health = Health { process: seen.health.process.take(), ..health };
         seen.waits = waits;
         news.then_some(Turn { from, to, reason })
     }

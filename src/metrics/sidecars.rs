@@ -124,6 +124,11 @@ impl SidecarMetrics {
         self.delivery.with_label_values(&[connector, ended.text()]).inc();
     }
 
+    /// The sidecar of a connector was started again.
+    pub fn count_restart(&self, connector: &str) {
+        self.restarts.with_label_values(&[connector]).inc();
+    }
+
     /// The manifest of a connector's sidecar was not to be had.
     pub fn count_manifest_failure(&self, connector: &str) {
         self.manifest_failures.with_label_values(&[connector]).inc();

@@ -216,6 +216,12 @@ pub fn connector_resumed(connector: &str, cause: &str) -> Happening {
     Happening::new("connector_updated").with("connector", connector).with("change", "resumed").with("cause", cause)
 }
 
+/// `connector_updated`: the program that the daemon starts for a connector `kind/name` is in this state now.
+pub fn connector_process(connector: &str, state: &str, reason: Option<&str>) -> Happening {
+    let told = Happening::new("connector_updated").with("connector", connector).with("change", "process");
+    told.with("state", state).with_some("reason", reason)
+}
+
 /// `session_updated`: a session was changed like this.
 pub fn session_updated(session: &SessionId, change: &str) -> Happening {
     Happening::new("session_updated").in_session(session).with("change", change)

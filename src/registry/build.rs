@@ -13,7 +13,7 @@ use super::{
     secret_lists,
 };
 use crate::{
-    connectors::{Context, Defined, Plugin, manifest::Manifest, outbound::Outbound},
+    connectors::{Context, Defined, Plugin, StoredSecret, manifest::Manifest, outbound::Outbound},
     ingress::{
         poll::PollState,
         prepare::Rules,
@@ -58,7 +58,7 @@ impl Builder {
         if let Some(Err(unknown)) = parts.host.executor.as_deref().map(|name| self.surroundings.executors.check(name)) {
             broken.push(Broken::field("executor", unknown));
         }
-        let secrets = self.values(&parts, pending, &mut broken).await;
+        let mut secrets = self.values(&parts, pending, &mut broken).await;
         if !broken.is_empty() {
             return Err(broken);
         }
@@ -76,6 +76,12 @@ impl Builder {
         match plugin.check_settings(&parts.settings, &configured).await {
             Ok(own) => broken.extend(own.into_iter().map(Broken::whole)),
             Err(fault) => broken.push(Broken::whole(format!("the plugin could not check it: {fault}"))),
+        }
+        for stored in parts.settings.as_object().map(|settings| plugin.stored_secrets(settings)).unwrap_or_default() {
+            match self.stored(&stored, pending).await {
+                Ok(secret) => drop(secrets.insert(stored.slot, secret)),
+                Err(wrong) => broken.push(wrong),
+            }
         }
         if broken.is_empty() { Ok(self.route(definition, plugin, parts, (secrets, outbound))) } else { Err(broken) }
     }
@@ -113,18 +119,38 @@ impl Builder {
             SecretSource::Env(name) => std::env::var(name)
                 .map(Secret::new)
                 .map_err(|_| wrong(format!("the environment variable `{name}` is not set"))),
-            SecretSource::Reference(name) => match pending.get(name) {
-                Some(secret) => Ok(secret.clone()),
-                None => match self.vault.get(name).await {
-                    Ok(Some(secret)) => Ok(secret),
-                    Ok(None) => {
-                        let detail = format!("there is no secret `{name}`: store it first");
-                        Err(Broken { missing_secret: true, ..wrong(detail) })
-                    }
-                    Err(error) => Err(wrong(format!("secret `{name}` cannot be read: {error}"))),
-                },
-            },
+            SecretSource::Reference(name) => self.referred(name, pending, wrong).await,
         }
+    }
+
+    async fn referred(
+        &self,
+        name: &str,
+        pending: &Pending,
+        wrong: impl Fn(String) -> Broken,
+    ) -> Result<Secret, Broken> {
+        if let Some(secret) = pending.get(name) {
+            return Ok(secret.clone());
+        }
+        match self.vault.get(name).await {
+            Ok(Some(secret)) => Ok(secret),
+            Ok(None) => {
+                let detail = format!("there is no secret `{name}`: store it first");
+                Err(Broken { missing_secret: true, ..wrong(detail) })
+            }
+            Err(error) => Err(wrong(format!("secret `{name}` cannot be read: {error}"))),
+        }
+    }
+
+    /// A secret that the settings name. Whoever asks for it is given text.
+    async fn stored(&self, stored: &StoredSecret, pending: &Pending) -> Result<Secret, Broken> {
+        let wrong = |detail: String| Broken::at(stored.pointer.as_str(), detail);
+        let secret = self.referred(&stored.secret, pending, wrong).await?;
+        if is_blank(&secret) || std::str::from_utf8(secret.expose()).is_err() {
+            return Err(wrong(format!("secret `{}` is blank or no text: give one that is", stored.secret)));
+        }
+        mask::remember(&secret);
+        Ok(secret)
     }
 
     fn route(

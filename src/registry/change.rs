@@ -240,9 +240,11 @@ impl Connectors {
     /// Secrets that were made for a connector, that it no longer names, and that nobody else does.
     fn orphaned(&self, id: &ConnectorId, before: &Map<String, Value>, after: &Map<String, Value>) -> Vec<String> {
         let prefix = upsert::own_secret(id, "");
+        let stored = self.stored_secrets(id, after);
         let kept = secret_fields::references(after);
         let own = secret_fields::references(before).into_iter().filter(|name| {
-            name.strip_prefix(&prefix).is_some_and(|slot| is_slot_of(slot, before)) && !kept.contains(name)
+            let is_own = name.strip_prefix(&prefix).is_some_and(|slot| is_slot_of(slot, before));
+            is_own && !kept.contains(name) && !stored.iter().any(|other| other == name)
         });
         let alone = own.filter(|name| self.users_of(name).iter().all(|entry| entry.definition.id == *id));
         alone.map(str::to_owned).collect()

@@ -6,9 +6,12 @@ use std::{
     sync::Arc,
 };
 
+use serde_json::{Map, Value};
+
 use super::{
     Connectors,
     change::Refused,
+    definition::Definition,
     entry::Entry,
     host_fields, pauses,
     persist::{StoreSecret, Tell},
@@ -16,7 +19,11 @@ use super::{
 };
 use crate::{
     delivery::{pause::Cause, targets::signed_with},
-    model::{happening::secret_updated, ids::SessionId, secret::SecretStatus},
+    model::{
+        happening::secret_updated,
+        ids::{ConnectorId, SessionId},
+        secret::SecretStatus,
+    },
     secrets::Secret,
     store::{StoreError, session_targets},
     vault::{Rotated, VaultError},
@@ -47,17 +54,25 @@ fn first(sessions: &[SessionId]) -> String {
     sessions.iter().take(5).map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// The names of secrets that a connector rests on: in its slots, and to sign its own targets with.
-fn named(entry: &Entry) -> BTreeSet<String> {
-    let fields = &entry.definition.fields;
-    let signing = host_fields::reply_targets(fields).into_iter().filter_map(|(_, target)| signed_with(&target));
-    secret_fields::references(fields).into_iter().map(str::to_owned).chain(signing).collect()
-}
-
 impl Connectors {
+    /// The names of secrets that a connector rests on: in its slots, in its settings, and to sign its own targets with.
+    fn named(&self, entry: &Entry) -> BTreeSet<String> {
+        let Definition { id, fields, .. } = &*entry.definition;
+        let signing = host_fields::reply_targets(fields).into_iter().filter_map(|(_, target)| signed_with(&target));
+        let stored = self.stored_secrets(id, fields);
+        secret_fields::references(fields).into_iter().map(str::to_owned).chain(signing).chain(stored).collect()
+    }
+
+    /// The names of secrets that settings name beside slots.
+    pub(super) fn stored_secrets(&self, id: &ConnectorId, fields: &Map<String, Value>) -> Vec<String> {
+        let plugin = self.kinds().plugin(&id.kind);
+        let stored = plugin.map(|plugin| plugin.stored_secrets(fields)).unwrap_or_default();
+        stored.into_iter().map(|stored| stored.secret).collect()
+    }
+
     /// Connectors that refer to a secret.
     pub fn users_of(&self, secret: &str) -> Vec<Arc<Entry>> {
-        self.all().into_iter().filter(|entry| named(entry).contains(secret)).collect()
+        self.all().into_iter().filter(|entry| self.named(entry).contains(secret)).collect()
     }
 
     /// Connectors that refer to each secret, by its name: all connectors are looked at once, however many secrets there are.
@@ -65,7 +80,7 @@ impl Connectors {
     pub fn users_by_secret(&self) -> BTreeMap<String, Vec<Arc<Entry>>> {
         let mut users: BTreeMap<String, Vec<Arc<Entry>>> = BTreeMap::new();
         for entry in self.all() {
-            for name in named(&entry) {
+            for name in self.named(&entry) {
                 users.entry(name).or_default().push(Arc::clone(&entry));
             }
         }

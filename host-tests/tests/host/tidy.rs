@@ -28,7 +28,10 @@ const MAY_USE: [(&str, &str); 32] = [
     ("store", "clock metrics model"),
     ("connectors", "clock egress metrics model secrets telemetry"),
     ("vault", "clock model secrets store"),
-    ("external", "clock config connectors delivery egress ingress metrics model sessions store telemetry wire"),
+    (
+        "external",
+        "clock config connectors delivery egress guard ingress metrics model secrets sessions store telemetry wire",
+    ),
     ("registry", "clock config connectors delivery ingress metrics model nearest secrets store vault wire"),
     ("retention", "clock metrics store"),
     ("assets", "clock config store"),

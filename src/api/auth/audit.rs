@@ -102,6 +102,12 @@ impl Audit {
         }
     }
 
+    /// Hands over a row about something that is done beside the control plane. Never waits.
+    pub fn note(&self, event: &'static str, reason: Option<&'static str>, about: &[&str]) {
+        let about = about.iter().map(|what| (*what).to_owned()).collect();
+        self.record(&Event { event, reason, about, ..Event::default() });
+    }
+
     /// Waits until what was handed over is in the file, a second at most.
     pub async fn settle(&self) {
         let (done, settled) = oneshot::channel();

@@ -51,6 +51,20 @@ pub enum ConnectorsCommand {
         #[arg(long)]
         yes: bool,
     },
+    /// Start the program of a connector anew, also when it stays down.
+    Restart {
+        /// Its kind.
+        kind: String,
+        /// Its name.
+        name: String,
+    },
+    /// Let the program of a connector fetch no credentials any more, until it is started anew.
+    Revoke {
+        /// Its kind.
+        kind: String,
+        /// Its name.
+        name: String,
+    },
     /// List the kinds that plugins provide, or show one with its settings and secrets.
     Kinds {
         /// The kind.
@@ -75,6 +89,13 @@ pub(super) async fn run(console: &Console, command: ConnectorsCommand) -> Result
             put(console, (&kind, &name), &document.read()?, (if_match.as_deref(), dry_run)).await
         }
         ConnectorsCommand::Delete { kind, name, yes } => delete(console, &kind, &name, yes).await,
+        ConnectorsCommand::Restart { kind, name } => {
+            order(console, (&kind, &name), "restart", "is started anew: connectors get shows how far it is").await
+        }
+        ConnectorsCommand::Revoke { kind, name } => {
+            let done = "fetches no credentials any more, until connectors restart";
+            order(console, (&kind, &name), "credentials/revoke", done).await
+        }
         ConnectorsCommand::Kinds { kind: None } => kinds::show_all(console).await,
         ConnectorsCommand::Kinds { kind: Some(kind) } => kinds::show(console, &kind).await,
         ConnectorsCommand::Apply(args) => apply::run(console, &args).await,
@@ -159,6 +180,14 @@ async fn put(
     let done = if answer.status == http::StatusCode::CREATED { "created" } else { "changed" };
     let now = state(text(view, "/status/state"));
     console.out.line(format_args!("{id} {done}: revision {}, {now}", view["revision"]))
+}
+
+async fn order(console: &Console, (kind, name): (&str, &str), order: &str, done: &str) -> Result<(), Failure> {
+    let answer = console.client.send(Method::POST, &format!("{}/{order}", place(kind, name)?), None).await?;
+    if console.out.is_json() {
+        return console.out.document(&answer.body);
+    }
+    console.out.line(format_args!("{} {done}", printable(&format!("{kind}/{name}"))))
 }
 
 async fn delete(console: &Console, kind: &str, name: &str, yes: bool) -> Result<(), Failure> {

@@ -1,0 +1,236 @@
+//! Sidecars that the daemon starts (contract section 4.7): each has a keeper, which starts it, looks at it, and starts it
+//! again when it ends or does not answer, within bounds.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `launch.rs` | the command and its environment |
+//! | `life.rs` | one life, from its start to the end of all that it has started |
+//! | `look.rs` | whether it is as a child has to be |
+//! | `output.rs` | what it writes, in the log |
+//! | `budget.rs` | how soon and how often it is started again |
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::{net::TcpStream, time::timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::{External, base_url, print::Print, settings::Settings, watch::Watch};
+use crate::{
+    config::sidecars::ChildSettings,
+    connectors::health::{Process, ProcessState},
+    ingress::routes::Route,
+    model::{happening::connector_process, ids::ConnectorId},
+};
+
+mod budget;
+mod launch;
+mod life;
+mod look;
+mod output;
+mod tell;
+
+use budget::Budget;
+use launch::Launch;
+use life::Life;
+use output::Share;
+use tell::Tell;
+
+/// How long a look at a port may take that should be free.
+const PORT: Duration = Duration::from_secs(1);
+
+/// The most that is kept of why one ended, in characters.
+const REASON: usize = 400;
+
+/// Keeps one sidecar running.
+pub(super) struct Keeper {
+    pub(super) external: Arc<External>,
+    pub(super) route: Arc<Route>,
+    pub(super) watch: Arc<Watch>,
+    /// Where children reach the daemon.
+    pub(super) daemon: Arc<str>,
+    pub(super) stop: CancellationToken,
+}
+
+/// How a life was over.
+enum Over {
+    /// The daemon stops, or the connector is another one now.
+    Stopped,
+    /// An operator wants a new one.
+    Ordered,
+    /// It went wrong like this.
+    Failed(String),
+}
+
+impl Keeper {
+    /// Keeps it until it shall stop. Nothing of it is left then.
+    pub(super) async fn keep(self) {
+        let settings: Settings = match serde_json::from_str(&self.route.context.settings) {
+            Ok(settings) => settings,
+            Err(error) => {
+                return tracing::error!(%error, connector = %self.id(), "its settings cannot be read: {error}");
+            }
+        };
+        let share = Share::new(&self.id().to_string(), self.bounds());
+        let mut budget = Budget::default();
+        let mut first = true;
+        loop {
+            let over = match self.port_taken(&settings.base_url).await {
+                Some(reason) => Over::Failed(reason),
+                None if !budget.start(self.bounds(), Instant::now()) => {
+                    if !self.stay_down().await {
+                        return;
+                    }
+                    budget = Budget::default();
+                    continue;
+                }
+                None => {
+                    if !std::mem::take(&mut first) {
+                        self.external.metrics.sidecars.count_restart(&self.id().name);
+                        self.show(|process| process.restarts = process.restarts.saturating_add(1));
+                    }
+                    self.live(&settings, &share, &mut budget).await
+                }
+            };
+            match over {
+                Over::Stopped => return,
+                Over::Ordered => budget = Budget::default(),
+                Over::Failed(reason) => {
+                    let reason: String = reason.chars().take(REASON).collect();
+                    if !self.pause(&reason, &mut budget).await {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    fn id(&self) -> &ConnectorId {
+        &self.route.rules.connector
+    }
+
+    fn bounds(&self) -> &ChildSettings {
+        &self.external.bounds.child
+    }
+
+    fn show(&self, change: impl FnOnce(&mut Process)) {
+        self.watch.process(change);
+    }
+
+    /// Why the child would not be the one that answers. A stranger at its address would be shown its token.
+    async fn port_taken(&self, base: &str) -> Option<String> {
+        let (host, port) = base_url::host_and_port(base)?;
+        let connected = timeout(PORT, TcpStream::connect((host.as_str(), port))).await;
+        matches!(connected, Ok(Ok(_)))
+            .then(|| format!("something else answers at {base}: stop it, or give the connector another port"))
+    }
+
+    /// One life, from its start to its end.
+    async fn live(&self, settings: &Settings, share: &Share, budget: &mut Budget) -> Over {
+        let context = &self.route.context;
+        let (Some(child), Some(print)) = (&settings.child_process, Print::of(context)) else { return Over::Stopped };
+        let broker = &self.external.broker;
+        let granted = broker.grant(self.id(), print);
+        let launch = Launch {
+            context,
+            child,
+            base_url: &settings.base_url,
+            daemon: &self.daemon,
+            granted: &granted,
+            grace_ms: self.bounds().stop_grace_ms,
+        };
+        self.begins(granted.id.clone());
+        let mut life = match Life::begin(&launch, share.clone()).await {
+            Ok(life) => life,
+            Err(reason) => {
+                broker.revoke(self.id(), "ended");
+                return Over::Failed(reason);
+            }
+        };
+        drop(granted);
+        let pid = life.pid;
+        self.show(|process| process.pid = Some(pid));
+        tracing::info!(connector = %self.id(), pid, "the sidecar of {} was started as process {pid}", self.id());
+        let over = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Over::Stopped,
+            () = self.watch.restart_ordered() => Over::Ordered,
+            reason = life.ended() => Over::Failed(reason),
+            reason = self.attend(budget) => Over::Failed(reason),
+        };
+        let why = match &over {
+            Over::Stopped => "stopped",
+            Over::Ordered => "restarted",
+            Over::Failed(_) => "ended",
+        };
+        broker.revoke(self.id(), why);
+        self.show(|process| (process.state, process.grant_id) = (ProcessState::Ending, None));
+        self.noted(self.watch.begins(Some("it ends".to_owned())));
+        life.end(Duration::from_millis(self.bounds().stop_grace_ms)).await;
+        self.show(|process| process.pid = None);
+        over
+    }
+
+    fn begins(&self, grant: String) {
+        let started_at_ms = Some(self.external.clock.now_ms());
+        self.show(|process| {
+            process.state = ProcessState::Starting;
+            (process.started_at_ms, process.next_start_at_ms) = (started_at_ms, None);
+            process.grant_id = Some(grant);
+        });
+        self.noted(self.watch.begins(Some("it was just started".to_owned())));
+    }
+
+    /// Waits after a failure. Says whether to go on.
+    async fn pause(&self, reason: &str, budget: &mut Budget) -> bool {
+        let wait = budget.wait(self.bounds(), rand::random());
+        let wait_ms = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
+        let next = self.external.clock.now_ms().saturating_add(wait_ms);
+        tracing::warn!(connector = %self.id(), reason, wait_ms, "the sidecar of {} is down: {reason}", self.id());
+        self.show(|process| {
+            process.state = ProcessState::Waiting;
+            process.next_start_at_ms = Some(next);
+            process.last_end = Some(reason.to_owned());
+        });
+        let (_, turn) = self.watch.deaf(reason.to_owned());
+        self.noted(turn);
+        self.watch.looks_in(wait);
+        self.tell("waiting", Some(reason)).await;
+        tokio::select! {
+            () = tokio::time::sleep(wait) => true,
+            () = self.watch.restart_ordered() => true,
+            () = self.stop.cancelled() => false,
+        }
+    }
+
+    /// It was started too often: waits for an operator. Says whether to go on.
+    async fn stay_down(&self) -> bool {
+        let ChildSettings { starts, window_ms, .. } = self.bounds();
+        let last = self.watch.health().process.and_then(|process| process.last_end).unwrap_or_default();
+        let reason = format!(
+            "it was started {starts} times within {window_ms} ms and is not started again by itself: mend it, then \
+             `kheishd connectors restart external {}`. Last: {last}",
+            self.id().name
+        );
+        tracing::error!(connector = %self.id(), reason, "the sidecar of {} stays down: {reason}", self.id());
+        self.show(|process| (process.state, process.next_start_at_ms) = (ProcessState::Stopped, None));
+        let (_, turn) = self.watch.deaf(reason.clone());
+        self.noted(turn);
+        self.watch.looks_in(Duration::from_millis(self.bounds().max_restart_ms.unsigned_abs()));
+        self.tell("stopped", Some(&reason)).await;
+        tokio::select! {
+            () = self.watch.restart_ordered() => true,
+            () = self.stop.cancelled() => false,
+        }
+    }
+
+    /// Tells streams of a state that lasts.
+    async fn tell(&self, state: &str, reason: Option<&str>) {
+        let told = Tell(connector_process(&self.id().to_string(), state, reason));
+        if let Err(error) = self.external.store.write(told).await {
+            tracing::warn!(%error, "how a sidecar fares could not be told to event streams: {error}");
+        }
+    }
+}
