@@ -8,6 +8,7 @@
 //! | [`plugins`] | plugin files, whole and broken |
 //! | [`connectors`] | text for connectors files |
 //! | [`courier`] | a guest that makes requests, and what it saw |
+//! | [`child`] | a sidecar that the daemon starts, and what runs of it |
 //! | [`cli`] | the command line, as a person or a script runs it |
 //! | [`client`] | HTTP requests and answers; [`problem`] judges refusals |
 //! | [`sender`] | events as a platform sends them, signed ([`sign`]) |
@@ -27,6 +28,7 @@
 
 #![expect(clippy::expect_used, reason = "a harness that cannot go on fails the test that uses it")]
 
+pub mod child;
 pub mod cli;
 pub mod client;
 pub mod connectors;

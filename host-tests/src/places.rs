@@ -12,6 +12,13 @@ pub fn binary() -> PathBuf {
     path
 }
 
+/// A binary of these tests that lies beside the test's own profile folder, or beside the program that asks.
+pub fn beside(name: &str) -> PathBuf {
+    let own = env::current_exe().expect("the path of this program");
+    let found = own.ancestors().skip(1).take(2).map(|folder| folder.join(name)).find(|path| path.is_file());
+    found.unwrap_or_else(|| panic!("there is no `{name}` beside `{}`: run `cargo build` first", own.display()))
+}
+
 /// A compiled guest by its path below the guests folder, e.g. `plugins/http.wasm`. The folder is `KHEISH_GUESTS`, or
 /// `guests` in the target folder.
 pub fn guest(file: &str) -> PathBuf {

@@ -1,6 +1,8 @@
 //! Sidecars: events, deliveries and files over HTTP, between the real daemon and a second server.
 
 mod batch;
+mod child;
+mod credentials;
 mod deliver;
 mod files;
 mod health;

@@ -1,0 +1,160 @@
+//! A sidecar for the daemon to start, in tests and measurements: it speaks the protocol, and misbehaves on command.
+//!
+//! The variable `DOUBLE` says how it begins, `/do/…` what it does then.
+
+use std::{
+    collections::BTreeMap,
+    env,
+    fs::File,
+    io::{self, BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
+    process::{Command, ExitCode, exit, id},
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+};
+
+use serde_json::{Value, json};
+
+const PREFIX: &str = "KHEISH_EXTERNAL_CONNECTOR_";
+
+/// Memory that it tries to get, in bytes.
+const MUCH: usize = 1 << 30;
+
+/// How it answers, and what it was given.
+struct Double {
+    instance: String,
+    health: Mutex<String>,
+    deliveries: Mutex<Vec<Value>>,
+}
+
+fn main() -> ExitCode {
+    let how = env::var("DOUBLE").unwrap_or_default();
+    println!("{how} begins");
+    match how.as_str() {
+        "exit" => return ExitCode::from(7),
+        "family" => family(),
+        _ => {}
+    }
+    match serve(&how) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("sidecar-double: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Descendants that do not listen, one in a session of its own and without a parent.
+fn family() {
+    let stubborn = "trap '' TERM; while true; do sleep 600; done";
+    let script = format!("(setsid sh -c \"{stubborn}\" &); {stubborn}");
+    drop(Command::new("sh").args(["-c", &script]).spawn());
+}
+
+fn serve(how: &str) -> io::Result<()> {
+    let base = env::var(format!("{PREFIX}BASE_URL")).map_err(io::Error::other)?;
+    let address = base.trim_start_matches("http://").trim_end_matches('/');
+    let listener = TcpListener::bind(address)?;
+    let health = if how.is_empty() { "ready" } else { how };
+    let (instance, health) = (format!("double-{}", id()), Mutex::new(health.to_owned()));
+    let double = Arc::new(Double { instance, health, deliveries: Mutex::default() });
+    for stream in listener.incoming() {
+        let (double, stream) = (Arc::clone(&double), stream?);
+        // One that breaks off is the other side's trouble.
+        thread::spawn(move || drop(double.answer(stream)));
+    }
+    Ok(())
+}
+
+impl Double {
+    fn answer(&self, stream: TcpStream) -> io::Result<()> {
+        let mut reader = BufReader::new(stream.try_clone()?);
+        let mut line = String::new();
+        reader.read_line(&mut line)?;
+        let path = line.split(' ').nth(1).unwrap_or_default().to_owned();
+        let mut length = 0;
+        loop {
+            line.clear();
+            reader.read_line(&mut line)?;
+            let (name, value) = line.split_once(':').unwrap_or_default();
+            if name.eq_ignore_ascii_case("content-length") {
+                length = value.trim().parse().map_err(io::Error::other)?;
+            }
+            if line.trim().is_empty() {
+                break;
+            }
+        }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body)?;
+        let said = self.say(&path, &body).to_string();
+        let mut stream = stream;
+        write!(
+            stream,
+            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{said}",
+            said.len()
+        )
+    }
+
+    fn say(&self, path: &str, body: &[u8]) -> Value {
+        let health = self.health.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match path {
+            "/manifest" if health == "liar" => json!({ "protocol_version": 1, "instance_id": "somebody-else" }),
+            "/manifest" => json!({ "protocol_version": 1, "instance_id": self.instance }),
+            "/health" => self.fares(&health),
+            "/deliver" => {
+                let delivery = serde_json::from_slice(body).unwrap_or_default();
+                self.deliveries.lock().unwrap_or_else(PoisonError::into_inner).push(delivery);
+                json!({ "status": "committed" })
+            }
+            _ => match path.strip_prefix("/do/").unwrap_or_default().split_once('/') {
+                Some((what, with)) => self.act(what, with),
+                None => json!(null),
+            },
+        }
+    }
+
+    fn fares(&self, health: &str) -> Value {
+        let status = match health {
+            "mute" => loop {
+                thread::park();
+            },
+            "long" => {
+                return json!({ "status": "ready", "instance_id": self.instance, "detail": "x".repeat(65 * 1024) });
+            }
+            "impostor" => return json!({ "status": "ready", "instance_id": "somebody-else" }),
+            "starting" | "degraded" | "draining" => health,
+            _ => "ready",
+        };
+        json!({ "protocol_version": 1, "instance_id": self.instance, "status": status })
+    }
+
+    fn act(&self, what: &str, with: &str) -> Value {
+        match what {
+            "health" => {
+                with.clone_into(&mut self.health.lock().unwrap_or_else(PoisonError::into_inner));
+                json!(with)
+            }
+            "env" => json!(env::vars().collect::<BTreeMap<_, _>>()),
+            "deliveries" => json!(*self.deliveries.lock().unwrap_or_else(PoisonError::into_inner)),
+            "exit" => exit(with.parse().unwrap_or_default()),
+            "say" => {
+                println!("{}", with.replace('+', " "));
+                eprintln!("{}", with.replace('+', " "));
+                json!(with)
+            }
+            "flood" => {
+                let (lines, mut stdout) = (with.parse::<u64>().unwrap_or_default(), io::stdout().lock());
+                for number in 0..lines {
+                    drop(writeln!(stdout, "flood {number} {}", "x".repeat(200)));
+                }
+                json!(lines)
+            }
+            "memory" => json!(Vec::<u8>::new().try_reserve_exact(MUCH).is_ok()),
+            "files" => {
+                let files: Vec<File> = (0..4096).map_while(|_| File::open("/dev/null").ok()).collect();
+                json!(files.len())
+            }
+            _ => json!(null),
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Sidecars that the daemon starts: their environment, their ends, and how they are started again.
+
+mod ends;
+mod limits;
+mod restarts;
+
+use kheish_host_tests::{
+    child::{Child, PATH, environment, running},
+    host::{Host, HostBuilder},
+    sidecar::{TOKEN, event_with, metric, send},
+};
+use serde_json::json;
+
+/// Short waits everywhere.
+const QUICK: &str = "[queue]\nsweep_interval_ms = 20\n[delivery]\npoll_interval_ms = 20\n\
+                     [sidecars]\nhealth_interval_ms = 50\nhealth_retry_ms = 20\nprobe_timeout_ms = 500\n\
+                     [sidecars.child]\nstart_poll_ms = 20\nrestart_ms = 20\nmax_restart_ms = 60\n\
+                     stop_grace_ms = 300\n";
+
+fn builder(more: &str) -> HostBuilder {
+    Host::builder().plugins(&[]).executor("echo").settings(&format!("{QUICK}{more}"))
+}
+
+#[tokio::test]
+async fn a_child_is_started_takes_events_along_and_answers() {
+    let (host, child) = (builder("").start().await, Child::new());
+    child.put(&host, "", &json!({ "args": ["--some", "argument"], "working_dir": "/" })).await;
+    let pid = running(&host).await;
+    let view = host.get(PATH).await.expect(200).json;
+    let health = &view["status"]["health"];
+    assert_eq!((&health["state"], &health["process"]["restarts"]), (&json!("ready"), &json!(0)), "{view}");
+    assert_eq!(view["child_process"]["env_keys"], json!(["DOUBLE", "DOUBLE_MARK"]));
+    assert_eq!(std::fs::read_link(format!("/proc/{pid}/cwd")).unwrap().to_str(), Some("/"));
+    let event = event_with("e-1", &json!({ "instance_id": health["instance_id"] }));
+    let run = send(&host, "bridge", &event).await.expect(200).text("/run_id").to_owned();
+    let stranger = send(&host, "bridge", &event_with("e-2", &json!({ "instance_id": "another" }))).await.expect(200);
+    assert_eq!(stranger.text("/status"), "rejected");
+    assert!(stranger.text("/reason").contains("instance_id"), "{}", stranger.json);
+    host.deliveries_when(&run, 1, "delivered").await;
+    let deliveries = child.told("deliveries/").await;
+    assert_eq!((&deliveries[0]["content"], &deliveries[0]["reply_route"]), (&json!("hello"), &json!("room")));
+    assert_eq!(metric(&host, "child_restarts_total{connector=\"bridge\"}").await, 0.0);
+    assert_eq!(host.get("/v1/status").await.json["connectors"][0]["health"]["process"]["pid"], json!(pid));
+}
+
+#[tokio::test]
+async fn children_and_guards_have_nothing_of_the_daemon_s_environment() {
+    let secret = "a-variable-of-the-daemon-s-own";
+    let host =
+        builder("").env("SOME_SECRET", secret).env("LANG", "C.UTF-8").token("an-admin-token-of-32-characters!").start();
+    let (host, child) = (host.await, Child::new());
+    child.put(&host, "", &json!({})).await;
+    running(&host).await;
+    let processes = child.processes();
+    assert_eq!(processes.len(), 2, "the child and its guard");
+    for pid in processes {
+        let mut names: Vec<String> =
+            environment(pid).iter().map(|entry| entry.split('=').next().unwrap_or_default().to_owned()).collect();
+        names.retain(|name| {
+            !["PATH", "HOME", "LC_ALL", "SSL_CERT_FILE", "SSL_CERT_DIR", "TMPDIR"].contains(&name.as_str())
+        });
+        names.sort();
+        let own = ["BASE_URL", "CREDENTIAL_KEYS_JSON", "CREDENTIAL_TOKEN", "DAEMON_BASE_URL", "NAME", "SHARED_TOKEN"];
+        let own = own.map(|name| format!("KHEISH_EXTERNAL_CONNECTOR_{name}"));
+        let expected: Vec<String> =
+            ["DOUBLE".to_owned(), "DOUBLE_MARK".to_owned()].into_iter().chain(own).chain(["LANG".to_owned()]).collect();
+        assert_eq!(names, expected);
+        assert!(!environment(pid).concat().contains(secret));
+    }
+    for (name, value) in [
+        ("NAME", "bridge"),
+        ("BASE_URL", &child.base_url()),
+        ("DAEMON_BASE_URL", host.client().base()),
+        ("SHARED_TOKEN", TOKEN),
+        ("CREDENTIAL_KEYS_JSON", "[]"),
+    ] {
+        assert_eq!(child.variable(&format!("KHEISH_EXTERNAL_CONNECTOR_{name}")).await, value, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_child_writes_is_in_the_log_line_by_line() {
+    let (host, child) = (builder("lines_per_second = 30\nline_bytes = 100\n").start().await, Child::new());
+    child.put(&host, "", &json!({})).await;
+    running(&host).await;
+    child.told(&format!("say/a+line+with+{TOKEN}+in+it")).await;
+    host.logs("a line with [masked] in it").await;
+    child.told("flood/5000").await;
+    host.logs("lines of the sidecar's output were left out").await;
+    let log = host.log();
+    assert!(!log.contains(TOKEN), "{log}");
+    let shown: Vec<&str> = log.lines().filter(|line| line.contains(" flood ") || line.contains("flood 0 ")).collect();
+    assert!(!shown.is_empty() && shown.len() <= 30 * 60, "{} lines", shown.len());
+    assert!(shown.iter().all(|line| line.len() < 400), "{shown:?}");
+    for stream in ["stdout", "stderr"] {
+        assert!(log.lines().any(|line| line.contains("[masked] in it") && line.contains(stream)), "{stream}");
+    }
+}
