@@ -15,6 +15,7 @@
 //! | [`pruning`] | how long old rows that make room hold the writer |
 //! | [`downloads`] | how soon Slack's events are acknowledged while files are fetched |
 //! | [`sidecars`] | events of sidecars per second, one by one and in batches |
+//! | [`children`] | sidecars that the daemon keeps: its processor time, and their guards |
 //! | [`machine`] | what all of it ran on, flush latency included |
 //!
 //! They share a [`daemon`], requests ([`request`]) over bare connections ([`connection`]), the two ways of sending them
@@ -25,6 +26,7 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::{Context, Result};
 use clap::Parser;
 
+mod children;
 mod connection;
 mod connectors;
 mod daemon;
@@ -137,6 +139,7 @@ async fn events(place: &Place, settings: &Settings) -> Result<Events> {
         pruning: pruning::measure(place, settings, rates.guest_per_second / 2.0).await?,
         rates,
         sidecars: sidecars::measure(place, settings).await?,
+        children: children::measure(place).await?,
         full: full::measure(place, settings).await?,
         deliveries: deliveries::measure(place, settings).await?,
         downloads: downloads::measure(place, settings).await?,

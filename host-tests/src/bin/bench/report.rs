@@ -5,8 +5,9 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::{
-    connectors::Connectors, daemon::Memory, deliveries::Deliveries, downloads::Downloads, full::Full, guest::Guests,
-    load::Length, machine::Machine, pruning::Pruning, rates::Rates, sidecars::Sidecars, starts::Starts,
+    children::Children, connectors::Connectors, daemon::Memory, deliveries::Deliveries, downloads::Downloads,
+    full::Full, guest::Guests, load::Length, machine::Machine, pruning::Pruning, rates::Rates, sidecars::Sidecars,
+    starts::Starts,
 };
 
 /// How it was measured.
@@ -64,6 +65,7 @@ pub(crate) struct Events {
     pub(crate) starts: Starts,
     pub(crate) rates: Rates,
     pub(crate) sidecars: Sidecars,
+    pub(crate) children: Children,
     pub(crate) full: Full,
     pub(crate) deliveries: Deliveries,
     pub(crate) pruning: Pruning,
@@ -169,7 +171,7 @@ impl Report {
 impl Events {
     fn lines(&self, settings: &Settings) -> Vec<Line> {
         use Unit::{Bytes, Mebibytes, Micros, Millis, PerSecond, Percent};
-        let Self { guests, starts, rates, sidecars, full, deliveries, pruning, downloads } = self;
+        let Self { guests, starts, rates, sidecars, children, full, deliveries, pruning, downloads } = self;
         let receipts = settings.receipts;
         let of_rounds = |pick: fn(&crate::load::Round) -> f64| {
             crate::figures::median(rates.guest.iter().map(pick)).unwrap_or(f64::NAN)
@@ -212,6 +214,7 @@ impl Events {
         events
             .into_iter()
             .chain(sidecars.lines())
+            .chain(children.lines())
             .chain(pruning.lines())
             .chain(deliveries.lines(settings.pending))
             .chain(downloads.lines())
@@ -239,6 +242,19 @@ impl Sidecars {
                 .with_limits(3_000.0, 6_000.0),
             Line::of("durable events of sidecars, in batches of 64", self.batched_per_second, PerSecond)
                 .with_limits(20_000.0, 30_000.0),
+        ]
+    }
+}
+
+impl Children {
+    fn lines(&self) -> Vec<Line> {
+        use Unit::{Mebibytes, Millis, Seconds};
+        vec![
+            Line::of("100 sidecars that the daemon keeps, its processor time a second", self.daemon_cpu_ms, Millis)
+                .with_limits(10.0, 5.0),
+            Line::of("  that of their guards", self.guards_cpu_ms, Millis),
+            Line::of("  until all were ready", self.ready_s, Seconds),
+            Line::of("  memory of a guard, without the binary's pages", self.guard_mib, Mebibytes),
         ]
     }
 }
