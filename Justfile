@@ -54,7 +54,7 @@ lint:
 audit:
     cargo deny check advisories
 
-# What the tests need beside the toolchain: nextest, cargo-deny, a PostgreSQL server's programs, and Schemathesis.
+# What the tests need beside the toolchain: nextest, cargo-deny, a PostgreSQL server's programs, Node, and Schemathesis.
 [private]
 tools:
     #!/usr/bin/env bash
@@ -70,6 +70,11 @@ tools:
         [ -e /etc/postgresql-common/createcluster.conf ] || echo 'create_main_cluster = false' | as_root tee /etc/postgresql-common/createcluster.conf >/dev/null
         as_root apt-get update -q=2
         as_root apt-get install -y -q=2 --no-install-recommends postgresql
+    fi
+    if ! have node; then
+        echo "installing Node: the example of a sidecar in it is tested"
+        as_root apt-get update -q=2
+        as_root apt-get install -y -q=2 --no-install-recommends nodejs
     fi
     if ! cmp --quiet host-tests/requirements.txt "{{ python }}/installed"; then
         # Debian's Python comes without what makes virtual environments.

@@ -12,6 +12,7 @@
 //! | [`cli`] | the command line, as a person or a script runs it |
 //! | [`client`] | HTTP requests and answers; [`problem`] judges refusals |
 //! | [`sender`] | events as a platform sends them, signed ([`sign`]) |
+//! | [`program`] | a program that a test talks to line by line |
 //! | [`raw`] | requests that no HTTP client would send |
 //! | [`worker`] | claims runs and ends them |
 //! | [`scrape`] | reads `/metrics` and judges its form |
@@ -39,6 +40,7 @@ pub mod places;
 pub mod plugins;
 pub mod problem;
 pub mod process;
+pub mod program;
 pub mod raw;
 pub mod receiver;
 pub mod scrape;

@@ -4,6 +4,7 @@
 
 mod assets;
 mod auth;
+mod bridges;
 mod cli;
 mod config;
 mod containment;
