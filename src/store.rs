@@ -97,7 +97,7 @@ pub struct StoreSettings {
     pub cache_kib: u32,
     /// Events that are kept for streams that resume, 1 to 1,048,576. The oldest go first, 64 at a time.
     pub event_history_capacity: usize,
-    /// Age of counts in the status and in metrics once counting takes longer than 20 ms, in milliseconds.
+    /// Age of counts in the status and in metrics once there are more than 100,000 rows to count, in milliseconds.
     pub count_age_ms: u64,
 }
 

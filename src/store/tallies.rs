@@ -1,5 +1,5 @@
-//! How many rows there are, for those who look at the daemon: exact while counting is quick, and a few seconds old once it is
-//! not.
+//! How many rows there are, for those who look at the daemon: exact while there are few, and a few seconds old once there are
+//! many.
 //!
 //! Nothing is counted when rows are written: triggers would make every write dearer, and the writers of a server wait for each
 //! other's counts.
@@ -10,9 +10,13 @@ use arc_swap::ArcSwapOption;
 use tokio::{sync::Mutex, time::Instant};
 
 use super::{Store, StoreError, deliveries, runs, sessions};
-use crate::model::{delivery::DeliveryStatus, run::RunStatus};
+use crate::{
+    metrics::gauges::Backlog,
+    model::{delivery::DeliveryStatus, run::RunStatus},
+};
 
-const QUICK: Duration = Duration::from_millis(20);
+/// So many rows, and counting them takes long.
+const MANY: i64 = 100_000;
 const PATIENCE: Duration = Duration::from_millis(20);
 
 /// Rows by status.
@@ -26,6 +30,28 @@ pub struct Tallies {
     pub sessions: i64,
     /// Sessions with a run that waits, by executor as the session has it.
     pub waiting: Vec<(String, i64)>,
+}
+
+/// Something that is counted.
+pub(super) trait Count {
+    /// How many rows were looked at for it, about.
+    fn rows(&self) -> i64;
+}
+
+impl Count for Tallies {
+    fn rows(&self) -> i64 {
+        let runs: i64 = self.runs.iter().map(|(_, count)| count).sum();
+        let deliveries: i64 = self.deliveries.iter().map(|(_, count)| count).sum();
+        runs + deliveries + self.sessions
+    }
+}
+
+impl Count for Backlog {
+    fn rows(&self) -> i64 {
+        let deliveries =
+            self.deliveries_pending + self.deliveries_sending + self.deliveries_unknown + self.dead_letters;
+        self.sessions_ready + self.sessions_busy + deliveries
+    }
 }
 
 /// What was counted.
@@ -52,21 +78,21 @@ pub(super) struct Kept<T> {
     bounds: Bounds,
 }
 
-/// How long things may take.
+/// When counts are kept, and for how long.
 #[derive(Clone, Copy)]
 struct Bounds {
-    /// Counting that takes no longer is done for everybody who asks.
-    quick: Duration,
+    /// Fewer rows are counted for everybody who asks. How long that took would say nothing on a machine that is busy.
+    many: i64,
     /// For how long other counts are good.
     age: Duration,
     /// How long whoever asks waits where there is an older count.
     patience: Duration,
 }
 
-impl<T: Send + Sync + 'static> Kept<T> {
-    /// Nothing was counted yet. A count that was not quick is good for `age_ms`.
+impl<T: Count + Send + Sync + 'static> Kept<T> {
+    /// Nothing was counted yet. A count of many rows is good for `age_ms`.
     pub(super) fn new(age_ms: u64) -> Arc<Self> {
-        Self::with(Bounds { quick: QUICK, age: Duration::from_millis(age_ms), patience: PATIENCE })
+        Self::with(Bounds { many: MANY, age: Duration::from_millis(age_ms), patience: PATIENCE })
     }
 
     fn with(bounds: Bounds) -> Arc<Self> {
@@ -107,9 +133,9 @@ impl<T: Send + Sync + 'static> Kept<T> {
         Ok(counted)
     }
 
-    /// The last count, when it took long.
+    /// The last count, when there were many rows.
     fn dear(&self) -> Option<Arc<Counted<T>>> {
-        self.last.load_full().filter(|last| last.took >= self.bounds.quick)
+        self.last.load_full().filter(|last| last.value.rows() >= self.bounds.many)
     }
 
     /// The same, while it is young enough for everybody.
@@ -142,10 +168,16 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(3_600);
     const NONE: Duration = Duration::ZERO;
-    /// Everything is quick.
-    const SMALL: Bounds = Bounds { quick: LONG, age: LONG, patience: LONG };
-    /// Nothing is.
-    const LARGE: Bounds = Bounds { quick: NONE, age: LONG, patience: LONG };
+    /// Few rows, whatever there is.
+    const SMALL: Bounds = Bounds { many: i64::MAX, age: LONG, patience: LONG };
+    /// Many rows.
+    const LARGE: Bounds = Bounds { many: 0, age: LONG, patience: LONG };
+
+    impl Count for u64 {
+        fn rows(&self) -> i64 {
+            0
+        }
+    }
 
     /// Counts how often it counts.
     async fn next(kept: &Arc<Kept<u64>>, counts: &Arc<AtomicU64>) -> u64 {
@@ -154,7 +186,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_quick_is_counted_for_everybody() {
+    async fn few_rows_are_counted_for_everybody() {
         let (kept, counts) = (Kept::with(SMALL), Arc::default());
         for expected in 1..4 {
             assert_eq!(next(&kept, &counts).await, expected);
@@ -162,7 +194,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_takes_long_is_kept_for_a_while() {
+    async fn a_count_of_many_rows_is_kept_for_a_while() {
         let (kept, counts) = (Kept::with(LARGE), Arc::default());
         for _ in 0..3 {
             assert_eq!(next(&kept, &counts).await, 1);
