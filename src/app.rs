@@ -100,7 +100,7 @@ impl App {
         let native = native.into_iter().chain([Arc::clone(&external) as Arc<dyn Plugin>]).collect();
         let Assembly { connectors, routes, plugins, allocation } =
             Assembly::build(&settings, &ground, definitions, (native, Arc::clone(&egress))).await?;
-        let Ground { clock, folder, audit, auth, store, vault, assets, executors, run_tokens, .. } = ground;
+        let Ground { clock, folder, audit, auth, store, vault, assets, executors, duties, run_tokens, .. } = ground;
         let means = ExecutorMeans {
             store: store.clone(),
             clock: clock.clone(),
@@ -152,7 +152,7 @@ impl App {
         tasks.spawn(async move { told.run(log, stop).await });
         let ingress = Ingress { routes, destinations, store: store.clone(), clock, body, verdicts };
         tasks.spawn(activate::run(ingress.clone(), settings.activation.clone(), phase.token()));
-        tasks.spawn(poll::run(ingress.clone(), settings.polling.clone(), phase.token()));
+        tasks.spawn(poll::run(ingress.clone(), settings.polling.clone(), duties, phase.token()));
         let daemon = format!("http://{}", api::own_address(address)).into();
         tasks.spawn(follow::run(Arc::clone(&external), Arc::clone(&ingress.routes), daemon, phase.token()));
         let router = router(api, Sidecars { ingress, external }, auth, &settings);
@@ -203,6 +203,7 @@ fn sidecars(settings: &Settings, ground: &Ground, egress: &Arc<Egress>) -> Resul
         clock: ground.clock.clone(),
         metrics: Arc::clone(&ground.metrics),
         store: ground.store.clone(),
+        duties: Arc::clone(&ground.duties),
         ledger: Arc::new(move |row| audit.note(row.event, row.reason, row.about)),
     };
     let external = External::new(means, settings.sidecars.clone(), settings.guests.queue_timeout_ms);

@@ -14,6 +14,7 @@ pub mod activation;
 pub mod assets;
 pub mod auth;
 pub mod downloads;
+pub mod duties;
 pub mod events;
 pub mod gathering;
 pub mod located;
@@ -26,6 +27,7 @@ use activation::ActivationSettings;
 use assets::AssetSettings;
 use auth::AuthSettings;
 use downloads::DownloadSettings;
+use duties::DutySettings;
 use events::EventSettings;
 use gathering::GatherSettings;
 use polling::PollSettings;
@@ -69,6 +71,8 @@ pub struct Settings {
     pub activation: ActivationSettings,
     /// Waits of connectors that poll.
     pub polling: PollSettings,
+    /// What exactly one of several daemons does.
+    pub duties: DutySettings,
     /// Signs that an answer is on its way.
     pub presence: PresenceSettings,
     /// Sidecars.
@@ -106,6 +110,7 @@ impl Default for Settings {
             queue: QueueSettings::default(),
             activation: ActivationSettings::default(),
             polling: PollSettings::default(),
+            duties: DutySettings::default(),
             presence: PresenceSettings::default(),
             sidecars: SidecarSettings::default(),
             delivery: DeliverySettings::default(),

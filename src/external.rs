@@ -20,6 +20,7 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     clock::Clock,
     config::sidecars::SidecarSettings,
+    duties::Duties,
     connectors::manifest::{Manifest, ManifestError},
     egress::Egress,
     metrics::Metrics,
@@ -56,6 +57,8 @@ pub struct Means {
     pub metrics: Arc<Metrics>,
     /// Where streams are told of children.
     pub store: Store,
+    /// Which of several daemons runs a program.
+    pub duties: Arc<Duties>,
     /// Where rows about credentials go.
     pub ledger: Ledger,
 }
@@ -67,6 +70,7 @@ pub struct External {
     clock: Clock,
     metrics: Arc<Metrics>,
     store: Store,
+    duties: Arc<Duties>,
     bounds: SidecarSettings,
     /// How long a delivery waits for one of its connector's places.
     queue_timeout: Duration,
@@ -79,8 +83,8 @@ impl External {
     pub fn new(means: Means, bounds: SidecarSettings, queue_timeout_ms: u64) -> Result<Arc<Self>, ManifestError> {
         let manifest = Manifest::parse(include_str!("external/manifest.json"))?;
         let (queue_timeout, fleet) = (Duration::from_millis(queue_timeout_ms), Fleet::default());
-        let Means { egress, clock, metrics, store, ledger } = means;
+        let Means { egress, clock, metrics, store, duties, ledger } = means;
         let broker = Broker::new(ledger, bounds.child.credential_failures);
-        Ok(Arc::new(Self { manifest, egress, clock, metrics, store, bounds, queue_timeout, fleet, broker }))
+        Ok(Arc::new(Self { manifest, egress, clock, metrics, store, duties, bounds, queue_timeout, fleet, broker }))
     }
 }

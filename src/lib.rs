@@ -20,7 +20,7 @@
 //! Read in this order: [`model`] (the nouns), [`app`] (who is wired to whom), then the stages [`ingress`],
 //! [`sessions`], [`queue`], [`executor`], [`outputs`], [`delivery`]; what they stand on: [`assets`] (files), [`connectors`] (plugins
 //! and the sandbox), [`external`] (sidecars: programs of their own, spoken to over HTTP), [`registry`] (which connectors there are, and the one reconciler), [`store`] (one database, one writer),
-//! [`retention`] (what old rows make room),
+//! [`retention`] (what old rows make room), [`duties`] (what exactly one of several daemons does),
 //! [`egress`] (outbound HTTP), [`metrics`] (what is counted), [`presence`] (signs that an answer is on
 //! its way), [`secrets`] and the [`vault`] that keeps them sealed; what is said
 //! over HTTP: [`wire`]; and the edges: [`api`], [`server`], [`config`], [`cli`], [`lifecycle`], [`nearest`], [`places`],
@@ -39,6 +39,7 @@ pub mod sessions;
 
 pub mod assets;
 pub mod connectors;
+pub mod duties;
 pub mod egress;
 pub mod external;
 pub mod metrics;

@@ -27,6 +27,7 @@ pub mod connectors;
 pub mod data_keys;
 pub mod deliveries;
 pub mod downloads;
+pub mod duties;
 pub mod events;
 pub mod gatherings;
 pub mod heads;

@@ -10,6 +10,7 @@ use crate::{
     assets::Assets,
     clock::Clock,
     config::Settings,
+    duties::Duties,
     executor,
     metrics::Metrics,
     model::roster::Roster,
@@ -19,6 +20,9 @@ use crate::{
     store::Store,
     vault::{Vault, VaultError},
 };
+
+/// Owners of duties in the store of the state folder, which is locked: those that are not this process are gone.
+const DUTIES: &str = "duties:";
 
 /// Everything that later parts stand on.
 pub(super) struct Ground {
@@ -31,6 +35,8 @@ pub(super) struct Ground {
     pub(super) vault: Vault,
     pub(super) assets: Arc<Assets>,
     pub(super) executors: Arc<Roster>,
+    /// What exactly one of several daemons does.
+    pub(super) duties: Arc<Duties>,
     /// What receivers of runs show.
     pub(super) run_tokens: Arc<RunTokens>,
     /// The connectors of the file.
@@ -68,9 +74,10 @@ impl Ground {
             Auth::new(rules, audit.clone(), Arc::clone(&metrics), clock.clone(), (links, Arc::clone(&run_tokens)));
         let store = open_store(settings, folder.path(), Arc::clone(&metrics)).await?;
         store.name_default_executor(executors.default_name());
+        let duties = Duties::new(store.clone(), clock.clone(), DUTIES, &settings.duties);
         let executors = Arc::new(executors);
         let vault = Vault::open(&store, &clock, folder.path(), source).await.map_err(vault_failed)?;
-        Ok(Self { assets, clock, folder, audit, auth, metrics, store, vault, executors, run_tokens, definitions })
+        Ok(Self { assets, clock, folder, audit, auth, metrics, store, vault, executors, duties, run_tokens, definitions })
     }
 }
 

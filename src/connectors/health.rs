@@ -72,6 +72,8 @@ pub enum ProcessState {
     Ending,
     /// It has ended, and is started again soon.
     Waiting,
+    /// Another daemon on the same store runs it.
+    Elsewhere,
     /// It was started too often, and is not started again by itself.
     Stopped,
 }

@@ -41,22 +41,29 @@ use tell::Tell;
 /// How long a look at a port may take that should be free.
 const PORT: Duration = Duration::from_secs(1);
 
+/// Why it is not started.
+const ELSEWHERE: &str = "another daemon on the same store runs it";
+
 /// The most that is kept of why one ended, in characters.
 const REASON: usize = 400;
 
 /// Keeps one sidecar running.
+#[derive(Clone)]
 pub(super) struct Keeper {
     pub(super) external: Arc<External>,
     pub(super) route: Arc<Route>,
     pub(super) watch: Arc<Watch>,
     /// Where children reach the daemon.
     pub(super) daemon: Arc<str>,
+    /// Ends it in order: the daemon stops, or the connector is another one now.
+    pub(super) orders: CancellationToken,
+    /// Ends it also when another daemon has the duty to run it.
     pub(super) stop: CancellationToken,
 }
 
 /// How a life was over.
 enum Over {
-    /// The daemon stops, or the connector is another one now.
+    /// The daemon stops, the connector is another one now, or another daemon runs it.
     Stopped,
     /// An operator wants a new one.
     Ordered,
@@ -65,8 +72,23 @@ enum Over {
 }
 
 impl Keeper {
+    /// Keeps it whenever no other daemon on the same store does, until it shall stop.
+    pub(super) async fn keep_on_duty(self) {
+        let name = format!("child:{}", self.id());
+        let work = |_, stop| Self { stop, ..self.clone() }.keep();
+        self.external.duties.perform(&name, &self.orders, || self.elsewhere(), work).await;
+    }
+
+    fn elsewhere(&self) {
+        self.show(|process| {
+            let (restarts, last_end) = (process.restarts, process.last_end.take());
+            *process = Process { state: ProcessState::Elsewhere, restarts, last_end, ..Process::default() };
+        });
+        self.noted(self.watch.begins(Some(ELSEWHERE.to_owned())));
+    }
+
     /// Keeps it until it shall stop. Nothing of it is left then.
-    pub(super) async fn keep(self) {
+    async fn keep(self) {
         let settings: Settings = match serde_json::from_str(&self.route.context.settings) {
             Ok(settings) => settings,
             Err(error) => {
@@ -168,9 +190,15 @@ impl Keeper {
         broker.revoke(self.id(), why);
         self.show(|process| (process.state, process.grant_id) = (ProcessState::Ending, None));
         self.noted(self.watch.begins(Some("it ends".to_owned())));
-        life.end(Duration::from_millis(self.bounds().stop_grace_ms)).await;
+        life.end(self.grace(&over)).await;
         self.show(|process| process.pid = None);
         over
+    }
+
+    /// How long it may take to end. Nothing where another daemon may be starting it already.
+    fn grace(&self, over: &Over) -> Duration {
+        let lost = matches!(over, Over::Stopped) && !self.orders.is_cancelled();
+        if lost { Duration::ZERO } else { Duration::from_millis(self.bounds().stop_grace_ms) }
     }
 
     fn begins(&self, grant: String) {

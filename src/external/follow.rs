@@ -66,11 +66,12 @@ pub async fn run(external: Arc<External>, routes: Arc<Routes>, daemon: Arc<str>,
                     route: Arc::clone(&route),
                     watch,
                     daemon: Arc::clone(&daemon),
+                    orders: stop.clone(),
                     stop: stop.clone(),
                 };
                 tasks.spawn(async move {
                     if print.is_some() {
-                        keeper.keep().await
+                        keeper.keep_on_duty().await
                     } else {
                         follow(keeper).await
                     }

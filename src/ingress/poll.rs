@@ -1,4 +1,5 @@
-//! Events that connectors fetch from their platforms: one poller for each connector whose kind polls, and one for each bot.
+//! Events that connectors fetch from their platforms: one poller for each connector whose kind polls, and one for each bot,
+//! whichever of several daemons has the duty to ask for its events.
 //!
 //! The cursor is durable together with the events that it stands behind: a crash at any moment asks again for what is not
 //! durable, and what is asked for twice is known by its key. Nothing that one event is keeps those behind it waiting.
@@ -10,17 +11,22 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::{http::Ingress, routes::Route};
-use crate::{config::polling::PollSettings, model::ids::ConnectorId};
+use crate::{config::polling::PollSettings, duties::Duties, model::ids::ConnectorId};
 
 mod commit;
+mod fenced;
 mod state;
 mod turn;
 
+pub use fenced::Fenced;
 pub use state::{PollError, PollState, PollStatus};
 pub(super) use turn::backoff;
 
 /// What tells bots apart: a hash of the secret that a connector must have.
 type Bot = [u8; 32];
+
+/// Why a poller waits for its turn.
+const ELSEWHERE: &str = "another daemon on the same store polls";
 
 /// A poller that runs.
 struct Running {
@@ -29,14 +35,21 @@ struct Running {
     stop: CancellationToken,
 }
 
+/// What all pollers share.
+struct Means {
+    ingress: Ingress,
+    settings: PollSettings,
+    duties: Arc<Duties>,
+}
+
 /// Keeps one poller for each connector that polls, until `stop`.
-pub async fn run(ingress: Ingress, settings: PollSettings, stop: CancellationToken) {
-    let settings = Arc::new(settings);
+pub async fn run(ingress: Ingress, settings: PollSettings, duties: Arc<Duties>, stop: CancellationToken) {
+    let means = Arc::new(Means { ingress, settings, duties });
     let mut tasks: JoinSet<ConnectorId> = JoinSet::new();
     let mut running: HashMap<ConnectorId, Running> = HashMap::new();
     loop {
-        let changed = ingress.routes.changed();
-        let wanted = ingress.routes.polling();
+        let changed = means.ingress.routes.changed();
+        let wanted = means.ingress.routes.polling();
         for (id, poller) in &running {
             let stays = wanted.iter().any(|route| Arc::ptr_eq(route, &poller.route));
             if !stays {
@@ -47,7 +60,7 @@ pub async fn run(ingress: Ingress, settings: PollSettings, stop: CancellationTok
         for route in wanted {
             // The former poller of the connector ends first: two would end each other's polls.
             if !running.contains_key(&route.rules.connector) {
-                start(&ingress, &settings, route, (&mut tasks, &mut running));
+                start(&means, route, (&mut tasks, &mut running));
             }
         }
         tokio::select! {
@@ -65,8 +78,7 @@ pub async fn run(ingress: Ingress, settings: PollSettings, stop: CancellationTok
 }
 
 fn start(
-    ingress: &Ingress,
-    settings: &Arc<PollSettings>,
+    means: &Arc<Means>,
     route: Arc<Route>,
     (tasks, running): (&mut JoinSet<ConnectorId>, &mut HashMap<ConnectorId, Running>),
 ) {
@@ -82,11 +94,26 @@ fn start(
     }
     let stop = CancellationToken::new();
     running.insert(id.clone(), Running { route: Arc::clone(&route), bot, stop: stop.clone() });
-    let (ingress, settings) = (ingress.clone(), Arc::clone(settings));
+    let means = Arc::clone(means);
     tasks.spawn(async move {
-        turn::poll(&ingress, &route, &settings, stop).await;
+        let (name, shown) = (duty(&id, bot), &route.poll);
+        let elsewhere = || {
+            if shown.refuse("elsewhere", ELSEWHERE) {
+                tracing::info!(connector = %id, "{id} does not poll: {ELSEWHERE}");
+            }
+        };
+        let work = |duty, stop| turn::poll(&means.ingress, &route, &means.settings, duty, stop);
+        means.duties.perform(&name, &stop, elsewhere, work).await;
         id
     });
+}
+
+/// The name of the duty to poll: for the same bot the same, whatever its connectors are called.
+fn duty(id: &ConnectorId, bot: Option<Bot>) -> String {
+    match bot {
+        Some(bot) => format!("poll:{}", bot[..16].iter().map(|byte| format!("{byte:02x}")).collect::<String>()),
+        None => format!("poll:{id}"),
+    }
 }
 
 /// What a connector is at its platform, where its kind says that it must have a secret.

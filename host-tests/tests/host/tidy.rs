@@ -13,7 +13,7 @@ const LINES: usize = 400;
 
 /// Which module of `src` may use which others. Stages come in the order of the flow, and none uses an earlier one, but
 /// for the executor, which takes its work from the queue.
-const MAY_USE: [(&str, &str); 32] = [
+const MAY_USE: [(&str, &str); 33] = [
     ("model", ""),
     ("clock", "model"),
     ("secrets", ""),
@@ -26,17 +26,18 @@ const MAY_USE: [(&str, &str); 32] = [
     ("state_folder", ""),
     ("egress", "clock"),
     ("store", "clock metrics model"),
+    ("duties", "clock config store"),
     ("connectors", "clock egress metrics model secrets telemetry"),
     ("vault", "clock model secrets store"),
     (
         "external",
-        "clock config connectors delivery egress guard ingress metrics model secrets sessions store telemetry wire",
+        "clock config connectors delivery duties egress guard ingress metrics model secrets sessions store telemetry wire",
     ),
     ("registry", "clock config connectors delivery ingress metrics model nearest secrets store vault wire"),
     ("retention", "clock metrics store"),
     ("assets", "clock config store"),
     ("wire", "model nearest secrets store"),
-    ("ingress", "clock config connectors delivery metrics model queue secrets sessions store telemetry wire"),
+    ("ingress", "clock config connectors delivery duties metrics model queue secrets sessions store telemetry wire"),
     ("sessions", "model store"),
     ("queue", "clock model store"),
     ("executor", "clock connectors egress metrics model outputs places queue secrets store telemetry vault wire"),

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{pause, turn::CURSOR};
+use super::{fenced::Fenced, pause, turn::CURSOR};
 use crate::{
     connectors::{Effect, pulled::Pull},
     ingress::{
@@ -16,16 +16,31 @@ use crate::{
         routes::Route,
     },
     model::happening::Verdict,
-    store::StoreError,
+    store::{StoreError, duties::Duty},
 };
+
+/// Why something is not durable.
+#[derive(Debug)]
+pub(super) enum Unwritten {
+    /// Somebody else has the duty by now.
+    Lost,
+    /// The store did not do it.
+    Store(StoreError),
+}
+
+impl From<StoreError> for Unwritten {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
 
 pub(super) async fn commit(
     ingress: &Ingress,
     route: &Route,
     pull: Pull,
     mut effects: Vec<Effect>,
-    stop: &CancellationToken,
-) -> Result<(), StoreError> {
+    (duty, stop): (&Duty, &CancellationToken),
+) -> Result<(), Unwritten> {
     if let Some(cursor) = pull.cursor {
         effects.push(Effect::Set { key: CURSOR.to_owned(), value: cursor.into_bytes() });
     }
@@ -34,19 +49,19 @@ pub(super) async fn commit(
         return Ok(());
     }
     let whole = !entries.is_empty();
-    match write(ingress, route, entries, effects.clone()).await? {
+    match write(ingress, route, duty, entries, effects.clone()).await? {
         // What every event had done before was not written again, and the cursor is still to be.
         Ok(accepted) if whole && accepted.iter().all(|one| matches!(one, Accepted::Duplicate(_))) => {
-            write(ingress, route, Vec::new(), effects).await.map(drop)
+            write(ingress, route, duty, Vec::new(), effects).await.map(drop)
         }
         Ok(_) => Ok(()),
         Err((_, entries)) => {
             for entry in entries {
-                if !one_by_one(ingress, route, entry, stop).await? {
+                if !one_by_one(ingress, route, entry, (duty, stop)).await? {
                     return Ok(());
                 }
             }
-            write(ingress, route, Vec::new(), effects).await.map(drop)
+            write(ingress, route, duty, Vec::new(), effects).await.map(drop)
         }
     }
 }
@@ -69,11 +84,11 @@ async fn one_by_one(
     ingress: &Ingress,
     route: &Route,
     mut entry: Entry,
-    stop: &CancellationToken,
-) -> Result<bool, StoreError> {
+    (duty, stop): (&Duty, &CancellationToken),
+) -> Result<bool, Unwritten> {
     let id = &route.rules.connector;
     loop {
-        let (refused, mut back) = match write(ingress, route, vec![entry], Vec::new()).await? {
+        let (refused, mut back) = match write(ingress, route, duty, vec![entry], Vec::new()).await? {
             Ok(_) => return Ok(true),
             Err(refused) => refused,
         };
@@ -98,9 +113,10 @@ type Back = (Refused, Vec<Entry>);
 async fn write(
     ingress: &Ingress,
     route: &Route,
+    duty: &Duty,
     entries: Vec<Entry>,
     effects: Vec<Effect>,
-) -> Result<Result<Vec<Accepted>, Back>, StoreError> {
+) -> Result<Result<Vec<Accepted>, Back>, Unwritten> {
     let id = &route.rules.connector;
     let count = entries.len() as u64;
     let accept = Accept {
@@ -110,11 +126,11 @@ async fn write(
         rate: Some(Arc::clone(&route.rate)),
         now_ms: ingress.clock.now_ms(),
     };
-    let outcome = ingress.store.write(accept).await;
+    let outcome = ingress.store.write(Fenced { duty: duty.clone(), accept }).await;
     if matches!(outcome, Err(StoreError::Unavailable(_))) {
         route.rate.give_back(count);
     }
-    let accepted = match outcome? {
+    let accepted = match outcome?.ok_or(Unwritten::Lost)? {
         Ok(accepted) => accepted,
         Err(refused) => return Ok(Err((refused, entries))),
     };

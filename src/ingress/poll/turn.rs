@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{commit, pause};
+use super::{
+    commit::{self, Unwritten},
+    pause,
+};
 use crate::{
     config::polling::PollSettings,
     connectors::{
@@ -13,13 +16,20 @@ use crate::{
         pulled::Pulled,
     },
     ingress::{http::Ingress, routes::Route},
+    store::duties::Duty,
 };
 
 /// The key that guests cannot write: theirs have a letter at least.
 pub(super) const CURSOR: &str = "";
 
-/// Polls until `stop`.
-pub(super) async fn poll(ingress: &Ingress, route: &Route, settings: &PollSettings, stop: CancellationToken) {
+/// Polls until `stop`, or until somebody else has the duty.
+pub(super) async fn poll(
+    ingress: &Ingress,
+    route: &Route,
+    settings: &PollSettings,
+    duty: Duty,
+    stop: CancellationToken,
+) {
     let id = &route.rules.connector;
     loop {
         let called = tokio::select! {
@@ -29,14 +39,15 @@ pub(super) async fn poll(ingress: &Ingress, route: &Route, settings: &PollSettin
         let wait = match called {
             Ok(Pulled { outcome: Ok(pull), effects }) => {
                 let again = Duration::from_millis(pull.again_ms);
-                match commit::commit(ingress, route, pull, effects, &stop).await {
+                match commit::commit(ingress, route, pull, effects, (&duty, &stop)).await {
                     Ok(()) => {
                         if route.poll.answer(ingress.clock.now_ms()) {
                             tracing::info!(connector = %id, "{id} polls again");
                         }
                         again
                     }
-                    Err(error) => failed(route, settings, "store_failed", &error.to_string()),
+                    Err(Unwritten::Lost) => return stop.cancel(),
+                    Err(Unwritten::Store(error)) => failed(route, settings, "store_failed", &error.to_string()),
                 }
             }
             Ok(Pulled { outcome: Err(failure), .. }) => refused(route, settings, &failure),
