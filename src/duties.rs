@@ -92,7 +92,11 @@ impl Duties {
             () = &mut work => return,
             () = self.keep(duty, asked) => {}
         }
-        tracing::warn!(name = duty.name, "the duty {} is lost to another daemon, or was not renewed in time", duty.name);
+        tracing::warn!(
+            name = duty.name,
+            "the duty {} is lost to another daemon, or was not renewed in time",
+            duty.name
+        );
         lost.cancel();
         work.await;
     }

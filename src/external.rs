@@ -20,8 +20,8 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     clock::Clock,
     config::sidecars::SidecarSettings,
-    duties::Duties,
     connectors::manifest::{Manifest, ManifestError},
+    duties::Duties,
     egress::Egress,
     metrics::Metrics,
     store::Store,

@@ -77,7 +77,20 @@ impl Ground {
         let duties = Duties::new(store.clone(), clock.clone(), DUTIES, &settings.duties);
         let executors = Arc::new(executors);
         let vault = Vault::open(&store, &clock, folder.path(), source).await.map_err(vault_failed)?;
-        Ok(Self { assets, clock, folder, audit, auth, metrics, store, vault, executors, duties, run_tokens, definitions })
+        Ok(Self {
+            assets,
+            clock,
+            folder,
+            audit,
+            auth,
+            metrics,
+            store,
+            vault,
+            executors,
+            duties,
+            run_tokens,
+            definitions,
+        })
     }
 }
 

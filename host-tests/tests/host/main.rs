@@ -12,6 +12,7 @@ mod crash;
 mod delivery;
 mod downloads;
 mod duplicates;
+mod duties;
 mod events;
 mod examples;
 mod executors;

@@ -41,6 +41,7 @@ mod attempts;
 mod cancel;
 mod choice;
 mod downloads;
+mod duties;
 mod events;
 mod gatherings;
 mod operate;
@@ -57,6 +58,10 @@ use choice::claims_take_their_own_executors_sessions;
 use downloads::{
     files_of_a_paused_connector_wait_but_for_one_probe, files_of_many_runs_are_fetched_side_by_side,
     what_a_former_daemon_fetched_is_due_again,
+};
+use duties::{
+    a_duty_is_one_daemon_s_until_it_lets_go, a_duty_of_a_daemon_that_is_gone_is_had_by_another,
+    one_daemon_at_a_time_does_it, what_was_fetched_by_a_former_owner_is_not_written,
 };
 use events::{an_event_is_told_of_step_by_step, only_commands_that_succeed_are_told_of};
 use gatherings::{
@@ -122,6 +127,10 @@ on_both!(
     an_event_joins_a_run_that_waits_or_is_one,
     a_group_that_is_cancelled_or_full_is_joined_no_more,
     files_of_a_paused_connector_wait_but_for_one_probe,
+    a_duty_is_one_daemon_s_until_it_lets_go,
+    a_duty_of_a_daemon_that_is_gone_is_had_by_another,
+    what_was_fetched_by_a_former_owner_is_not_written,
+    one_daemon_at_a_time_does_it,
 );
 
 /// Daemons on one server.

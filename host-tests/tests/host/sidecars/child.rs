@@ -5,11 +5,13 @@ mod limits;
 mod restarts;
 
 use kheish_host_tests::{
-    child::{Child, PATH, environment, running},
+    child::{Child, PATH, environment, process_when, running},
     host::{Host, HostBuilder},
     sidecar::{TOKEN, event_with, metric, send},
 };
 use serde_json::json;
+
+use crate::duties::{let_go, taken_by_another};
 
 /// Short waits everywhere.
 const QUICK: &str = "[queue]\nsweep_interval_ms = 20\n[delivery]\npoll_interval_ms = 20\n\
@@ -95,4 +97,16 @@ async fn what_a_child_writes_is_in_the_log_line_by_line() {
     for stream in ["stdout", "stderr"] {
         assert!(log.lines().any(|line| line.contains("[masked] in it") && line.contains(stream)), "{stream}");
     }
+}
+
+#[tokio::test]
+async fn a_child_runs_at_one_daemon_only() {
+    let (host, child) = (builder("[duties]\nlease_ms = 600\n").start().await, Child::new());
+    child.put(&host, "", &json!({})).await;
+    let first = running(&host).await;
+    taken_by_another(&host).await;
+    process_when(&host, "it runs elsewhere", |process| process["state"] == "elsewhere").await;
+    child.is_gone().await;
+    let_go(&host).await;
+    assert_ne!(running(&host).await, first);
 }

@@ -8,6 +8,7 @@ use kheish_host_tests::{
 use serde_json::{Value, json};
 
 use super::{bot, builder, double};
+use crate::duties::{left_behind, let_go, taken_by_another};
 
 /// Short waits.
 const QUICK: &str = "[queue]\nsweep_interval_ms = 20\n[polling]\nretry_ms = 50\nmax_retry_ms = 200\n";
@@ -249,4 +250,41 @@ async fn a_change_of_mode_begins_and_ends_polling() {
     .await;
     api.says(5, "stays");
     assert_eq!(heard(&host).await, ["waits"]);
+}
+
+#[tokio::test]
+async fn a_poller_waits_while_another_daemon_polls() {
+    let api = double().await;
+    let quick = format!("{QUICK}[duties]\nlease_ms = 600\n");
+    let host = builder(&api.url(), POLLING).settings(&quick).start().await;
+    api.says(5, "one");
+    when_heard(&host, &["one"]).await;
+    taken_by_another(&host).await;
+    when_failing(&host, "bot", "elsewhere").await;
+    api.says(5, "two");
+    assert_eq!(heard(&host).await, ["one"]);
+    assert!(!api.unconfirmed().is_empty(), "it was confirmed and is no run");
+    let_go(&host).await;
+    when_heard(&host, &["one", "two"]).await;
+    eventually("it says that it polls", async || polling(&host, "bot").await["last_error"].is_null().then_some(()))
+        .await;
+}
+
+#[tokio::test]
+async fn what_is_fetched_after_another_daemon_took_over_is_not_written() {
+    let api = double().await;
+    // Nothing but what it writes tells the daemon.
+    let slow = format!("{QUICK}[duties]\nlease_ms = 600000\n");
+    let mut host = builder(&api.url(), POLLING).settings(&slow).start().await;
+    api.says(5, "one");
+    when_heard(&host, &["one"]).await;
+    taken_by_another(&host).await;
+    api.says(5, "two");
+    when_failing(&host, "bot", "elsewhere").await;
+    assert_eq!(heard(&host).await, ["one"]);
+    assert!(!api.unconfirmed().is_empty(), "it was confirmed and is no run");
+    host.kill();
+    left_behind(&host).await;
+    host.restart().await;
+    when_heard(&host, &["one", "two"]).await;
 }

@@ -1,0 +1,106 @@
+//! Duties: one daemon at a time, and nothing that a former one would write.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use kheish::{
+    clock::Clock,
+    config::duties::DutySettings,
+    duties::Duties,
+    ingress::{accept::Accepted, poll::Fenced},
+    store::{Store, runs},
+};
+use kheish_host_tests::wait::eventually;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::event;
+
+/// Longer than a test.
+const LONG_MS: u64 = 600_000;
+
+fn daemon(store: &Store, family: &str, lease_ms: u64) -> Arc<Duties> {
+    Duties::new(store.clone(), Clock::system(), family, &DutySettings { lease_ms })
+}
+
+/// Two daemons of state folders of their own.
+fn two(stores: &[Store], lease_ms: u64) -> [Arc<Duties>; 2] {
+    [daemon(&stores[0], "one:", lease_ms), daemon(&stores[stores.len() - 1], "two:", lease_ms)]
+}
+
+pub(crate) async fn a_duty_is_one_daemon_s_until_it_lets_go(stores: Vec<Store>) {
+    let [one, two] = two(&stores, LONG_MS);
+    let first = one.take("d").await.unwrap().unwrap();
+    assert!(two.take("d").await.unwrap().is_none(), "it was taken twice");
+    assert!(two.take("other").await.unwrap().is_some());
+    assert!(one.renew(&first).await.unwrap());
+    one.release(first.clone()).await.unwrap();
+    let second = two.take("d").await.unwrap().unwrap();
+    assert_eq!((first.epoch, second.epoch), (1, 2));
+    // What the former owner still says changes nothing.
+    assert!(!one.renew(&first).await.unwrap());
+    one.release(first).await.unwrap();
+    assert!(one.take("d").await.unwrap().is_none() && two.renew(&second).await.unwrap());
+}
+
+pub(crate) async fn a_duty_of_a_daemon_that_is_gone_is_had_by_another(stores: Vec<Store>) {
+    let [gone, other] = two(&stores, 300);
+    let former = gone.take("d").await.unwrap().unwrap();
+    let taken = eventually("its lease is over", async || other.take("d").await.unwrap()).await;
+    assert!(taken.epoch == 2 && !gone.renew(&former).await.unwrap());
+    // The next process of the same state folder waits for no lease.
+    let [gone, _] = two(&stores, LONG_MS);
+    let former = gone.take("e").await.unwrap().unwrap();
+    let next = daemon(&stores[0], "one:", LONG_MS);
+    assert_eq!(next.take("e").await.unwrap().unwrap().epoch, 2);
+    assert!(!gone.renew(&former).await.unwrap());
+}
+
+pub(crate) async fn what_was_fetched_by_a_former_owner_is_not_written(stores: Vec<Store>) {
+    let (clock, [slow, other]) = (Clock::system(), two(&stores, 300));
+    let late = slow.take("d").await.unwrap().unwrap();
+    let write = |store: &Store, duty: &_, key| {
+        let fenced = Fenced { duty: Clone::clone(duty), accept: event(&clock, "s", key, "x") };
+        let store = store.clone();
+        async move { store.write(fenced).await.unwrap() }
+    };
+    assert!(matches!(write(&stores[0], &late, "a").await, Some(Ok(done)) if matches!(done[..], [Accepted::Fresh(..)])));
+    let now = eventually("its lease is over", async || other.take("d").await.unwrap()).await;
+    assert!(write(&stores[0], &late, "b").await.is_none(), "it was written without the duty");
+    assert!(write(&stores[stores.len() - 1], &now, "c").await.is_some());
+    let runs: i64 = runs::tally(&stores[0]).await.unwrap().iter().map(|(_, count)| count).sum();
+    assert_eq!(runs, 2);
+}
+
+/// Daemons that all want it, one after another ended in order; the work itself sees whether it is alone.
+pub(crate) async fn one_daemon_at_a_time_does_it(stores: Vec<Store>) {
+    let (alone, turns) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let mut daemons = JoinSet::new();
+    for number in 0..4 {
+        let duties = daemon(&stores[number % stores.len()], &format!("{number}:"), 1_500);
+        let (alone, turns) = (Arc::clone(&alone), Arc::clone(&turns));
+        daemons.spawn(async move {
+            let stop = CancellationToken::new();
+            let work = |_, lost: CancellationToken| {
+                let (alone, turns) = (Arc::clone(&alone), Arc::clone(&turns));
+                async move {
+                    assert_eq!(alone.fetch_add(1, Ordering::SeqCst), 0, "two do it at the same time");
+                    // Longer than a lease: it is kept because it is renewed.
+                    tokio::time::timeout(Duration::from_millis(1_800), lost.cancelled()).await.unwrap_err();
+                    alone.fetch_sub(1, Ordering::SeqCst);
+                    turns.fetch_add(1, Ordering::SeqCst);
+                }
+            };
+            duties.perform("d", &stop, || (), work).await;
+        });
+    }
+    while let Some(ended) = daemons.join_next().await {
+        ended.unwrap();
+    }
+    assert_eq!(turns.load(Ordering::SeqCst), 4, "everybody had a turn");
+}
