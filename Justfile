@@ -8,9 +8,11 @@ guests := target / "guests"
 nextest := "0.9.151"
 deny := "0.20.2"
 python := target / "python"
+judges := target / "judges"
 
 export CARGO_TERM_PROGRESS_WHEN := env("CARGO_TERM_PROGRESS_WHEN", "never")
 export KHEISH_GUESTS := guests
+export KHEISH_JUDGES := judges
 
 [private]
 default:
@@ -54,7 +56,7 @@ lint:
 audit:
     cargo deny check advisories
 
-# What the tests need beside the toolchain: nextest, cargo-deny, a PostgreSQL server's programs, Node, and Schemathesis.
+# What the tests need beside the toolchain: nextest, cargo-deny, a PostgreSQL server's programs, Node, Schemathesis, and what judges.
 [private]
 tools:
     #!/usr/bin/env bash
@@ -71,10 +73,21 @@ tools:
         as_root apt-get update -q=2
         as_root apt-get install -y -q=2 --no-install-recommends postgresql
     fi
-    if ! have node; then
-        echo "installing Node: the example of a sidecar in it is tested"
+    # Debian's Node comes without npm, and others' Node with it.
+    lacks=()
+    have node || lacks+=(nodejs)
+    have npm || lacks+=(npm)
+    if [ ${#lacks[@]} != 0 ]; then
+        echo "installing Node (${lacks[*]}): the example of a sidecar in it is tested, and grammY judges a double"
         as_root apt-get update -q=2
-        as_root apt-get install -y -q=2 --no-install-recommends nodejs
+        as_root apt-get install -y -q=2 --no-install-recommends "${lacks[@]}"
+    fi
+    if ! cmp --quiet host-tests/judges/package-lock.json "{{ judges }}/installed"; then
+        echo "installing grammY into {{ judges }}: it judges the double of Telegram"
+        mkdir -p "{{ judges }}"
+        cp host-tests/judges/package.json host-tests/judges/package-lock.json "{{ judges }}"
+        npm ci --prefix "{{ judges }}" --silent --ignore-scripts --no-audit --no-fund
+        cp host-tests/judges/package-lock.json "{{ judges }}/installed"
     fi
     if ! cmp --quiet host-tests/requirements.txt "{{ python }}/installed"; then
         # Debian's Python comes without what makes virtual environments.
@@ -83,7 +96,7 @@ tools:
             as_root apt-get update -q=2
             as_root apt-get install -y -q=2 --no-install-recommends python3-venv
         fi
-        echo "installing Schemathesis, a validator, slack_sdk and python-telegram-bot into {{ python }}: they test the API, its document and doubles"
+        echo "installing Schemathesis, a validator, slack_sdk, python-telegram-bot and aiogram into {{ python }}: they test the API, its document and doubles"
         python3 -m venv --clear "{{ python }}"
         "{{ python }}/bin/pip" install --quiet --disable-pip-version-check --requirement host-tests/requirements.txt
         cp host-tests/requirements.txt "{{ python }}/installed"

@@ -1,4 +1,4 @@
-//! Where the binary, the compiled guests and Python are.
+//! Where the binary, the compiled guests and the judges' libraries are.
 
 use std::{
     env,
@@ -32,6 +32,14 @@ pub fn guest(file: &str) -> PathBuf {
 pub fn python() -> PathBuf {
     let named = env::var_os("KHEISH_SCHEMATHESIS").map(|program| PathBuf::from(program).with_file_name("python"));
     named.filter(|program| program.is_file()).unwrap_or_else(|| PathBuf::from("python3"))
+}
+
+/// The libraries of the judges in Node. The folder around is `KHEISH_JUDGES`, or `judges` in the target folder.
+pub fn node_modules() -> PathBuf {
+    let folder = env::var_os("KHEISH_JUDGES").map_or_else(|| target_folder().join("judges"), PathBuf::from);
+    let path = folder.join("node_modules");
+    assert!(path.is_dir(), "there is no `{}`: `just test` installs it, or set KHEISH_JUDGES", path.display());
+    path
 }
 
 /// The repository's top folder.

@@ -1,7 +1,8 @@
 //! A Bot API as strict as Telegram's: it counts lengths, reads marks, keeps rates, gives each poll its due and forgets what
 //! was confirmed. What it is asked it writes down, and that log is the judge.
 //!
-//! The rules are those of the documentation and of the server's own source; python-telegram-bot works against it.
+//! The rules are those of the documentation and of the server's own source; python-telegram-bot, aiogram and grammY work
+//! against it.
 
 use std::{
     io,
