@@ -111,7 +111,7 @@ fn start(
 /// The name of the duty to poll: for the same bot the same, whatever its connectors are called.
 fn duty(id: &ConnectorId, bot: Option<Bot>) -> String {
     match bot {
-        Some(bot) => format!("poll:{}", bot[..16].iter().map(|byte| format!("{byte:02x}")).collect::<String>()),
+        Some(bot) => format!("poll:{}", hex::encode(&bot[..16])),
         None => format!("poll:{id}"),
     }
 }
