@@ -46,7 +46,7 @@ mod sink;
 mod starts;
 
 use daemon::Place;
-use report::{Events, Report, Settings};
+use report::{Report, Sections, Settings};
 
 /// Measures a release build of kheishd.
 #[derive(Debug, Parser)]
@@ -73,15 +73,36 @@ struct Args {
     /// Connectors that are made through the API [default: 1000, or 200 with --quick].
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     connectors: Option<u64>,
-    /// Measure the connectors of the API only.
-    #[arg(long)]
-    only_connectors: bool,
+    /// Measure these only [default: everything].
+    #[arg(long, value_delimiter = ',', value_name = "SECTION")]
+    only: Vec<Section>,
     /// Half a minute in all, for a first impression.
     #[arg(long)]
     quick: bool,
 }
 
+/// What can be measured by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Section {
+    Guests,
+    Starts,
+    /// Accept rates, and how long pruning holds the writer at half of them.
+    Rates,
+    Full,
+    Sidecars,
+    Children,
+    Deliveries,
+    Downloads,
+    Connectors,
+}
+
 impl Args {
+    /// Measures a section, when it is wanted.
+    async fn wanted<T>(&self, section: Section, measure: impl Future<Output = Result<T>>) -> Result<Option<T>> {
+        let wanted = self.only.is_empty() || self.only.contains(&section);
+        if wanted { measure.await.map(Some) } else { Ok(None) }
+    }
+
     fn settings(&self) -> Settings {
         let pick = |full: u64, quick: u64| if self.quick { quick } else { full };
         Settings {
@@ -119,9 +140,8 @@ async fn run(args: &Args) -> Result<()> {
     let settings = args.settings();
     let place = Place::new(&args.kheishd, &args.plugins)?;
     let machine = machine::look(place.folder())?;
-    let events = if args.only_connectors { None } else { Some(events(&place, &settings).await?) };
-    let connectors = connectors::measure(&place, &settings).await?;
-    let report = Report { load_average_after: machine::load_average(), settings, machine, events, connectors };
+    let sections = sections(args, &place, &settings).await?;
+    let report = Report { load_average_after: machine::load_average(), settings, machine, sections };
     let json = serde_json::to_vec_pretty(&report)?;
     std::fs::write(&args.out, json).with_context(|| format!("writing `{}`", args.out.display()))?;
     report.print();
@@ -129,20 +149,26 @@ async fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-async fn events(place: &Place, settings: &Settings) -> Result<Events> {
-    let guests = guest::measure(place, settings.guest_calls)?;
-    let starts = starts::measure(place, settings).await?;
-    let rates = rates::measure(place, settings).await?;
-    Ok(Events {
+async fn sections(args: &Args, place: &Place, settings: &Settings) -> Result<Sections> {
+    let rates = async {
+        let rates = rates::measure(place, settings).await?;
+        let pruning = pruning::measure(place, settings, rates.guest_per_second / 2.0).await?;
+        Ok((rates, pruning))
+    };
+    let guests = args.wanted(Section::Guests, async { guest::measure(place, settings.guest_calls) }).await?;
+    let starts = args.wanted(Section::Starts, starts::measure(place, settings)).await?;
+    let (rates, pruning) = args.wanted(Section::Rates, rates).await?.unzip();
+    Ok(Sections {
         guests,
         starts,
-        pruning: pruning::measure(place, settings, rates.guest_per_second / 2.0).await?,
         rates,
-        sidecars: sidecars::measure(place, settings).await?,
-        children: children::measure(place).await?,
-        full: full::measure(place, settings).await?,
-        deliveries: deliveries::measure(place, settings).await?,
-        downloads: downloads::measure(place, settings).await?,
+        full: args.wanted(Section::Full, full::measure(place, settings)).await?,
+        sidecars: args.wanted(Section::Sidecars, sidecars::measure(place, settings)).await?,
+        children: args.wanted(Section::Children, children::measure(place)).await?,
+        pruning,
+        deliveries: args.wanted(Section::Deliveries, deliveries::measure(place, settings)).await?,
+        downloads: args.wanted(Section::Downloads, downloads::measure(place, settings)).await?,
+        connectors: args.wanted(Section::Connectors, connectors::measure(place, settings)).await?,
     })
 }
 

@@ -5,8 +5,18 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::{
-    children::Children, connectors::Connectors, daemon::Memory, deliveries::Deliveries, downloads::Downloads,
-    full::Full, guest::Guests, load::Length, machine::Machine, pruning::Pruning, rates::Rates, sidecars::Sidecars,
+    children::Children,
+    connectors::Connectors,
+    daemon::Memory,
+    deliveries::Deliveries,
+    downloads::Downloads,
+    full::Full,
+    guest::Guests,
+    load::{Length, Round},
+    machine::Machine,
+    pruning::Pruning,
+    rates::Rates,
+    sidecars::Sidecars,
     starts::Starts,
 };
 
@@ -52,24 +62,23 @@ pub(crate) struct Report {
     pub(crate) settings: Settings,
     pub(crate) machine: Machine,
     pub(crate) load_average_after: f64,
-    /// None when only connectors were asked for.
     #[serde(flatten)]
-    pub(crate) events: Option<Events>,
-    pub(crate) connectors: Connectors,
+    pub(crate) sections: Sections,
 }
 
-/// What has to do with events.
+/// What was asked for.
 #[derive(Debug, Serialize)]
-pub(crate) struct Events {
-    pub(crate) guests: Guests,
-    pub(crate) starts: Starts,
-    pub(crate) rates: Rates,
-    pub(crate) sidecars: Sidecars,
-    pub(crate) children: Children,
-    pub(crate) full: Full,
-    pub(crate) deliveries: Deliveries,
-    pub(crate) pruning: Pruning,
-    pub(crate) downloads: Downloads,
+pub(crate) struct Sections {
+    pub(crate) guests: Option<Guests>,
+    pub(crate) starts: Option<Starts>,
+    pub(crate) rates: Option<Rates>,
+    pub(crate) full: Option<Full>,
+    pub(crate) sidecars: Option<Sidecars>,
+    pub(crate) children: Option<Children>,
+    pub(crate) pruning: Option<Pruning>,
+    pub(crate) deliveries: Option<Deliveries>,
+    pub(crate) downloads: Option<Downloads>,
+    pub(crate) connectors: Option<Connectors>,
 }
 
 /// One line of the table.
@@ -163,62 +172,86 @@ impl Report {
     }
 
     fn lines(&self) -> Vec<Line> {
-        let events = self.events.iter().flat_map(|events| events.lines(&self.settings));
-        events.chain(self.connectors.lines(self.settings.connectors)).collect()
+        let Sections { guests, starts, rates, full, sidecars, children, .. } = &self.sections;
+        let Sections { pruning, deliveries, downloads, connectors, .. } = &self.sections;
+        let Settings { receipts, pending, connectors: made, .. } = self.settings;
+        let sections = [
+            rates.as_ref().map(|rates| rates.lines(self.settings.connections)),
+            guests.as_ref().map(Guests::lines),
+            starts.as_ref().map(Starts::lines),
+            full.as_ref().map(|full| full.lines(receipts)),
+            sidecars.as_ref().map(Sidecars::lines),
+            children.as_ref().map(Children::lines),
+            pruning.as_ref().map(Pruning::lines),
+            deliveries.as_ref().map(|deliveries| deliveries.lines(pending)),
+            downloads.as_ref().map(Downloads::lines),
+            connectors.as_ref().map(|connectors| connectors.lines(made)),
+        ];
+        sections.into_iter().flatten().flatten().collect()
     }
 }
 
-impl Events {
-    fn lines(&self, settings: &Settings) -> Vec<Line> {
-        use Unit::{Bytes, Mebibytes, Micros, Millis, PerSecond, Percent};
-        let Self { guests, starts, rates, sidecars, children, full, deliveries, pruning, downloads } = self;
-        let receipts = settings.receipts;
-        let of_rounds = |pick: fn(&crate::load::Round) -> f64| {
-            crate::figures::median(rates.guest.iter().map(pick)).unwrap_or(f64::NAN)
-        };
-        let events = vec![
-            Line::of(
-                format!("durable events accepted, {} connections", settings.connections),
-                rates.guest_per_second,
-                PerSecond,
-            )
-            .with_limits(5_000.0, 10_000.0),
+impl Rates {
+    fn lines(&self, connections: usize) -> Vec<Line> {
+        use Unit::{Mebibytes, Micros, Millis, PerSecond, Percent};
+        let of_rounds =
+            |pick: fn(&Round) -> f64| crate::figures::median(self.guest.iter().map(pick)).unwrap_or(f64::NAN);
+        let half = &self.half.latency;
+        vec![
+            Line::of(format!("durable events accepted, {connections} connections"), self.guest_per_second, PerSecond)
+                .with_limits(5_000.0, 10_000.0),
             Line::of("  ack p50 at that load", of_rounds(|round| round.latency.p50_ms), Millis),
             Line::of("  ack p99 at that load", of_rounds(|round| round.latency.p99_ms), Millis),
             Line::of("  processor time of the daemon for each", of_rounds(|round| round.daemon_cpu_us), Micros),
             Line::of("  processor time of the generator for each", of_rounds(|round| round.generator_cpu_us), Micros),
-            Line::of("  the same, all in one session", rates.guest_fixed_per_second, PerSecond),
-            Line::of("  the same, without the guest", rates.native_per_second, PerSecond),
-            Line::of("share of the same route without the guest", rates.share, Percent).with_limits(0.80, 0.95),
-            Line::of("guest call, fresh instance, `http`, p50", guests.http.p50_us, Micros).with_limits(40.0, 18.0),
-            Line::of("guest call, fresh instance, `http`, p99", guests.http.p99_us, Micros),
-            Line::of("  `slack`, a message in a thread, p50", guests.slack.p50_us, Micros).with_limits(40.0, 40.0),
-            Line::of("  `telegram`, a message in a topic, p50", guests.telegram.p50_us, Micros).with_limits(40.0, 40.0),
-            Line::of("ack p50 at half of that load", rates.half.latency.p50_ms, Millis),
-            Line::of("ack p99 at half of that load", rates.half.latency.p99_ms, Millis).with_limits(25.0, 10.0),
-            Line::of("ack p99.9 at half of that load", rates.half.latency.p999_ms, Millis),
-            Line::of("cold start to ready, compiled code cached", starts.cached_ms, Millis).with_limits(300.0, 80.0),
-            Line::of("cold start to ready, compiling", starts.uncached_ms, Millis),
-            Line::of("plugin load, compiling", guests.http.compile_cold_ms, Millis),
-            Line::of("plugin load, compiled code cached", guests.http.load_cached_ms, Millis),
-            Line::of("resident memory, idle, bundled plugins loaded", rates.memory_idle.resident_mib, Mebibytes)
+            Line::of("  the same, all in one session", self.guest_fixed_per_second, PerSecond),
+            Line::of("  the same, without the guest", self.native_per_second, PerSecond),
+            Line::of("share of the same route without the guest", self.share, Percent).with_limits(0.80, 0.95),
+            Line::of("ack p50 at half of that load", half.p50_ms, Millis),
+            Line::of("ack p99 at half of that load", half.p99_ms, Millis).with_limits(25.0, 10.0),
+            Line::of("ack p99.9 at half of that load", half.p999_ms, Millis),
+            Line::of("resident memory, idle, bundled plugins loaded", self.memory_idle.resident_mib, Mebibytes)
                 .with_limits(60.0, 25.0),
-            Line::of("  the same after a start that compiled", rates.memory_compiled.resident_mib, Mebibytes),
-            Line::of("resident memory after the load", rates.memory_after.resident_mib, Mebibytes),
-            Line::of(format!("accept rate with {receipts} receipts, against an empty store"), full.share, Percent)
+            Line::of("  the same after a start that compiled", self.memory_compiled.resident_mib, Mebibytes),
+            Line::of("resident memory after the load", self.memory_after.resident_mib, Mebibytes),
+        ]
+    }
+}
+
+impl Guests {
+    fn lines(&self) -> Vec<Line> {
+        use Unit::{Micros, Millis};
+        vec![
+            Line::of("guest call, fresh instance, `http`, p50", self.http.p50_us, Micros).with_limits(40.0, 18.0),
+            Line::of("guest call, fresh instance, `http`, p99", self.http.p99_us, Micros),
+            Line::of("  `slack`, a message in a thread, p50", self.slack.p50_us, Micros).with_limits(40.0, 40.0),
+            Line::of("  `telegram`, a message in a topic, p50", self.telegram.p50_us, Micros).with_limits(40.0, 40.0),
+            Line::of("plugin load, compiling", self.http.compile_cold_ms, Millis),
+            Line::of("plugin load, compiled code cached", self.http.load_cached_ms, Millis),
+        ]
+    }
+}
+
+impl Starts {
+    fn lines(&self) -> Vec<Line> {
+        vec![
+            Line::of("cold start to ready, compiled code cached", self.cached_ms, Unit::Millis)
+                .with_limits(300.0, 80.0),
+            Line::of("cold start to ready, compiling", self.uncached_ms, Unit::Millis),
+        ]
+    }
+}
+
+impl Full {
+    fn lines(&self, receipts: u64) -> Vec<Line> {
+        use Unit::{Bytes, PerSecond, Percent};
+        vec![
+            Line::of(format!("accept rate with {receipts} receipts, against an empty store"), self.share, Percent)
                 .with_limits(0.80, 0.95),
-            Line::of(format!("  with {receipts} receipts"), full.full_per_second, PerSecond),
-            Line::of("  store that began empty", full.empty_per_second, PerSecond),
-            Line::of("database for each event", full.bytes_per_event, Bytes),
-        ];
-        events
-            .into_iter()
-            .chain(sidecars.lines())
-            .chain(children.lines())
-            .chain(pruning.lines())
-            .chain(deliveries.lines(settings.pending))
-            .chain(downloads.lines())
-            .collect()
+            Line::of(format!("  with {receipts} receipts"), self.full_per_second, PerSecond),
+            Line::of("  store that began empty", self.empty_per_second, PerSecond),
+            Line::of("database for each event", self.bytes_per_event, Bytes),
+        ]
     }
 }
 
