@@ -84,7 +84,12 @@ impl Sidecar {
 
     /// How often it was asked this (`/manifest`, `/health`).
     pub fn asked(&self, call: &str) -> usize {
-        self.receiver.received_at(&format!("/base{call}")).len()
+        self.requests(call).len()
+    }
+
+    /// The requests for this.
+    pub fn requests(&self, call: &str) -> Vec<Received> {
+        self.receiver.received_at(&format!("/base{call}"))
     }
 
     /// The connector of this name, as a table for a connectors file. It may answer on this machine.

@@ -73,10 +73,14 @@ impl Sidecar<'_> {
         self.look("/health").await
     }
 
-    /// A POST to build on, with the token.
+    /// A POST to build on.
     pub(super) fn post(&self, call: &str) -> Result<RequestBuilder, Fault> {
-        let url = self.url(call)?;
-        let request = self.external.egress.request(Method::POST, url, self.reach);
+        self.request(Method::POST, call)
+    }
+
+    /// A request to build on, with the token: sidecars ask for it whatever is asked of them.
+    fn request(&self, method: Method, call: &str) -> Result<RequestBuilder, Fault> {
+        let request = self.external.egress.request(method, self.url(call)?, self.reach);
         let Some(token) = self.context.secrets.get(TOKEN) else { return Ok(request) };
         let mut bearer = http::HeaderValue::from_bytes(&[b"Bearer ", token.expose()].concat())
             .map_err(|_| Fault::Host(anyhow::anyhow!("the shared_token cannot stand in a header")))?;
@@ -103,10 +107,9 @@ impl Sidecar<'_> {
     }
 
     async fn look<T: DeserializeOwned>(&self, call: &str) -> Result<T, Mute> {
-        let url = self.url(call).map_err(|fault| Mute::Deaf(fault.to_string()))?;
+        let request = self.request(Method::GET, call).map_err(|fault| Mute::Deaf(fault.to_string()))?;
         let timeout = Duration::from_millis(self.external.bounds.probe_timeout_ms);
-        let request = self.external.egress.request(Method::GET, url, self.reach).timeout(timeout);
-        let said = match self.send(request).await {
+        let said = match self.send(request.timeout(timeout)).await {
             Ok(said) => said,
             Err(EgressError::Timeout) => {
                 return Err(Mute::Deaf(format!("GET {call}: no answer within sidecars.probe_timeout_ms")));

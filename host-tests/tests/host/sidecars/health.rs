@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use kheish_host_tests::{
     cli::Cli,
     receiver::Reply,
-    sidecar::{self, Sidecar, event, health, health_when, manifest, metric, send, verdict},
+    sidecar::{self, Sidecar, TOKEN, event, health, health_when, manifest, metric, send, verdict},
     wait::eventually,
 };
 use serde_json::json;
@@ -18,6 +18,10 @@ async fn a_sidecar_is_ready_degraded_or_deaf() {
     let host = start(&sidecar, "").await;
     let ready = health_when(&host, "bridge", "ready").await;
     assert_eq!((&ready["instance_id"], &ready["failures"]), (&json!("i-1"), &json!(0)));
+    for call in ["/manifest", "/health"] {
+        let shown = sidecar.requests(call).remove(0).headers["authorization"].clone();
+        assert_eq!(shown, format!("Bearer {TOKEN}"), "Kheish's sidecars say nothing without it");
+    }
     assert!(ready["answered_at_ms"].as_i64().is_some_and(|at| at > 0) && ready.get("reason").is_none(), "{ready}");
     for (reply, reason) in [
         (health("degraded", Some("no gateway")), "no gateway"),
