@@ -37,12 +37,33 @@ pub(super) struct HostFields {
     pub(super) allow_private_network: bool,
 }
 
-/// What may become of unknown sessions. The reference's personas and scopes belong to an agent runtime; a connector that
-/// relies on them is refused rather than run with fewer restrictions.
+/// What may become of unknown sessions.
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct SessionPolicy {
     create_if_missing: bool,
+    persona_id: Option<Value>,
+    capability_scope: Option<Value>,
+    credential_scope: Option<Value>,
+}
+
+impl SessionPolicy {
+    /// Personas and scopes of the reference belong to an agent runtime: a connector that relies on them is refused rather than
+    /// run with fewer restrictions. One that only names them restricts nothing.
+    fn check(&self) -> Option<Broken> {
+        let members = [
+            ("persona_id", &self.persona_id),
+            ("capability_scope", &self.capability_scope),
+            ("credential_scope", &self.credential_scope),
+        ];
+        let restricts = |value: &Value| value.as_object().is_none_or(|scope| !scope.is_empty());
+        let (member, _) = members.into_iter().find(|(_, value)| value.as_ref().is_some_and(restricts))?;
+        let detail = format!(
+            "`{member}` is for the agent runtime that performs the runs, and this host has none: take it out, and restrict \
+             the executor"
+        );
+        Some(Broken::at(format!("/session_policy/{member}"), detail))
+    }
 }
 
 impl HostFields {
@@ -57,6 +78,8 @@ impl HostFields {
             broken.push(Broken::field("fixed_session_id", error.to_string()));
             None
         });
+        let policy = take::<SessionPolicy>(fields, "session_policy", broken).unwrap_or_default();
+        broken.extend(policy.check());
         Self {
             fixed_session,
             executor: take(fields, "executor", broken),
@@ -67,9 +90,7 @@ impl HostFields {
             default_reply_targets: take(fields, DEFAULT, broken).unwrap_or_default(),
             include_self_output: take(fields, "include_self_output", broken),
             additional_reply_targets: take(fields, ADDITIONAL, broken).unwrap_or_default(),
-            create_sessions: take::<SessionPolicy>(fields, "session_policy", broken)
-                .unwrap_or_default()
-                .create_if_missing,
+            create_sessions: policy.create_if_missing,
         }
     }
 

@@ -29,6 +29,8 @@ async fn fields_and_tables_that_do_not_exist() {
     );
     let policy = with_connectors(&table("session_policy = { create_if_mising = true }")).await;
     assert_refused(&policy, &["connectors.toml:4", "session_policy", "create_if_mising"]);
+    let scoped = with_connectors(&table("session_policy = { capability_scope = {}, persona_id = \"p\" }")).await;
+    assert_refused(&scoped, &["connectors.toml:4", "session_policy", "`persona_id` is for the agent runtime"]);
     let array = with_connectors("[[http_conectors]]\nname = \"a\"\n").await;
     assert_refused(&array, &["connectors.toml:1", "`http_conectors`", "did you mean `http_connectors`?"]);
     let single = with_connectors("[http_connectors]\nname = \"a\"\n").await;
