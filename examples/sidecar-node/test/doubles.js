@@ -49,7 +49,7 @@ export async function daemon(test) {
     leaseMs: 300_000,
   };
   const take = (/** @type {Json} */ event, /** @type {number} */ version) => {
-    if (version > stub.speaks) return { status: "rejected", reason: `unsupported protocol version ${version}` };
+    if (version > stub.speaks) return { status: "rejected", reason: `unsupported protocol_version ${version}` };
     if (event.content === "homeless") return { status: "error", reason: "its session may not be made" };
     if (event.content === "poison") return { status: "rejected", reason: "a bound" };
     const known = stub.events.findIndex((one) => one.event_id === event.event_id);

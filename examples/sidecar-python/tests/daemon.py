@@ -54,7 +54,7 @@ class Daemon:
     def take(self, event: dict[str, Any], version: int) -> dict[str, Any]:
         """What becomes of an event."""
         if version > self.speaks:
-            return {"status": "rejected", "reason": f"unsupported protocol version {version}"}
+            return {"status": "rejected", "reason": f"unsupported protocol_version {version}"}
         content = {name: value for name, value in event.items() if name not in ("occurred_at_ms", "instance_id")}
         for index, known in enumerate(self.events):
             if known["event_id"] == event["event_id"]:

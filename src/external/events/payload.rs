@@ -185,10 +185,10 @@ fn is_spoken(version: u64) -> bool {
     VERSIONS.contains(&version)
 }
 
-/// Sidecars look for these words, and fall back to version 1.
+/// Kheish's sidecars look for exactly these words, and fall back to version 1.
 fn unsupported(version: u64) -> String {
     let [first, last] = VERSIONS;
-    format!("unsupported protocol version {version}: this host speaks {first} and {last}")
+    format!("unsupported protocol_version {version}: this host speaks {first} and {last}")
 }
 
 fn invalid(error: &serde_json::Error) -> Undecodable {
@@ -216,7 +216,7 @@ mod tests {
             json!({ "protocol_version": 3, "event_id": "e", "content": ["another", "shape"] }),
         ] {
             let Ok(Read::Rejected(Some(id), reason)) = one(&event) else { panic!("{event}") };
-            assert!(id == "e" && reason.contains("unsupported protocol version 3"), "{reason}");
+            assert!(id == "e" && reason.contains("unsupported protocol_version 3"), "{reason}");
         }
         for body in
             ["", "{", "[]", "{}", r#"{"event_id":"e"}"#, r#"{"protocol_version":"2","event_id":"e","instance_id":"i"}"#]

@@ -62,7 +62,7 @@ async fn a_batch_has_an_end_and_a_version() {
     let to = sender(&host, "bridge").bearer(TOKEN).at("/events/batch");
     let unknown = to.post(&json!({ "protocol_version": 3, "events": events(2) })).await.expect(200);
     assert_eq!(statuses(&unknown.json), ["rejected", "rejected"]);
-    assert!(unknown.text("/results/0/reason").contains("unsupported protocol version 3"), "{}", unknown.json);
+    assert!(unknown.text("/results/0/reason").contains("unsupported protocol_version 3"), "{}", unknown.json);
     let old = to.post(&json!({ "protocol_version": 1, "events": events(64) })).await.expect(200);
     assert_eq!(statuses(&old.json), ["accepted"; 64]);
     let run = host.run(old.text("/results/0/run_id")).await;

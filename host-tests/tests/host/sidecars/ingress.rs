@@ -121,7 +121,7 @@ async fn what_the_protocol_does_not_allow_is_rejected_with_a_reason() {
         json!({ "type": "inline_asset", "file_name": "a.bin", "content_base64": data })
     };
     for (members, reason) in [
-        (json!({ "protocol_version": 3 }), "unsupported protocol version 3"),
+        (json!({ "protocol_version": 3 }), "unsupported protocol_version 3"),
         (json!({ "event_id": " " }), "event_id"),
         (json!({ "instance_id": "" }), "instance_id"),
         (json!({ "intent": "" }), "intent"),
