@@ -14,7 +14,7 @@ use super::{Api, auth::Holder};
 use crate::{
     assets::{ReceiveError, keep::KeepError},
     model::{
-        artifact::{check_media_type, check_name},
+        artifact::{ANY_TYPE, check_media_type, check_name},
         run::RunStatus,
     },
     store::{
@@ -88,7 +88,7 @@ pub async fn upload(
     };
     check_name(query.name.as_deref()).map_err(|expected| invalid("name", expected))?;
     check_media_type(query.media_type.as_deref()).map_err(|expected| invalid("media_type", expected))?;
-    let media_type = query.media_type.unwrap_or_else(|| "application/octet-stream".to_owned());
+    let media_type = query.media_type.unwrap_or_else(|| ANY_TYPE.to_owned());
     let received = api.assets.receive(body.into_data_stream()).await.map_err(not_received)?;
     let id = received.id.clone();
     let (own, name) = (api.clone(), query.name);

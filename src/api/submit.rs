@@ -27,6 +27,7 @@ use crate::{
         prepare::{receipt_key, split_input},
     },
     model::{
+        artifact::ANY_TYPE,
         event::{InlineFile, InputPart, SessionKey},
         ids::{ConnectorId, SessionId},
         run::RunRequest,
@@ -198,7 +199,7 @@ fn part(item: InputItem) -> Result<InputPart, Problem> {
             let data = STANDARD
                 .decode(content_base64)
                 .map_err(|error| invalid("invalid_base64", format!("content_base64 of `{file_name}`: {error}")))?;
-            let media_type = media_type.unwrap_or_else(|| "application/octet-stream".to_owned());
+            let media_type = media_type.unwrap_or_else(|| ANY_TYPE.to_owned());
             Ok(InputPart::InlineFile(InlineFile { name: file_name, media_type, data }))
         }
     }

@@ -11,12 +11,9 @@ use crate::{
     assets::{Assets, ReceiveError},
     clock::Clock,
     connectors::files::{ByteStream, Files, NotTaken, OpenFile},
-    model::artifact::{check_media_type, check_name},
+    model::artifact::{clean_media_type, clean_name},
     store::{Store, assets},
 };
-
-/// What files are said to be whose sender does not say, or says nothing that could be kept.
-const ANY_TYPE: &str = "application/octet-stream";
 
 /// Files in the folder and in rows.
 #[derive(Clone)]
@@ -48,9 +45,7 @@ impl Files for KeptFiles {
             ReceiveError::Disk(error) => NotTaken::Host(error.into()),
         })?;
         let id = received.id.clone();
-        let name = Some(name).filter(|name| check_name(Some(name)).is_ok());
-        let known = check_media_type(Some(&media_type)).is_ok();
-        let media_type = if known { media_type } else { ANY_TYPE.to_owned() };
+        let (name, media_type) = (Some(clean_name(&name)), clean_media_type(&media_type).to_owned());
         let own = self.clone();
         // It has a name already or will have one: whoever gives up in between must not leave it half kept.
         let kept =

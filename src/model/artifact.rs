@@ -9,6 +9,12 @@ pub const MAX_ARTIFACTS: usize = 32;
 /// The most bytes of a name and of a media type.
 const MAX_BYTES: usize = 255;
 
+/// The media type of files of which nothing is known.
+pub const ANY_TYPE: &str = "application/octet-stream";
+
+/// What a file is called whose name says nothing.
+const NAMELESS: &str = "file";
+
 /// A file that an executor wants to go out with an output.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -60,6 +66,20 @@ pub fn check_name(name: Option<&str>) -> Result<(), &'static str> {
     if name.is_none_or(is_good) { Ok(()) } else { Err("1 to 255 bytes without control characters") }
 }
 
+/// What a file can be called that its sender calls so: control characters become spaces, what is too long is cut, and a file
+/// without a name is called `file`.
+pub fn clean_name(name: &str) -> String {
+    let plain: String = name.chars().map(|sign| if sign.is_control() { ' ' } else { sign }).collect();
+    let name = plain.trim();
+    let name = name[..name.floor_char_boundary(MAX_BYTES)].trim_end();
+    if name.is_empty() { NAMELESS.to_owned() } else { name.to_owned() }
+}
+
+/// What a file is that its sender calls so; anything, where that is no media type.
+pub fn clean_media_type(media_type: &str) -> &str {
+    if check_media_type(Some(media_type)).is_ok() { media_type } else { ANY_TYPE }
+}
+
 /// Whether a media type can stand in a header. The error says what was expected.
 pub fn check_media_type(media_type: Option<&str>) -> Result<(), &'static str> {
     let is_plain = |text: &str| !text.is_empty() && text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
@@ -81,11 +101,16 @@ mod tests {
         for name in ["", "a\r\nb", "a\u{85}", &"a".repeat(256)] {
             assert!(check_name(Some(name)).is_err(), "{name}");
         }
+        for (name, clean) in
+            [("a photo\nof\tus", "a photo of us"), ("\r\n", "file"), ("", "file"), (&"ü".repeat(200), &"ü".repeat(127))]
+        {
+            assert_eq!(clean_name(name), clean);
+        }
         for good in ["text/plain", "text/plain; charset=utf-8", "application/vnd.a+json"] {
-            assert!(check_media_type(Some(good)).is_ok(), "{good}");
+            assert!(check_media_type(Some(good)).is_ok() && clean_media_type(good) == good, "{good}");
         }
         for bad in ["", "text", "/", "text/", "/plain", "text/pl\nain", "text/ü"] {
-            assert!(check_media_type(Some(bad)).is_err(), "{bad}");
+            assert!(check_media_type(Some(bad)).is_err() && clean_media_type(bad) == ANY_TYPE, "{bad}");
         }
     }
 }

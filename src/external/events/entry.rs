@@ -18,7 +18,7 @@ use crate::{
         prepare::{Rules, receipt_key, routed_targets, split_input},
     },
     model::{
-        artifact::{check_media_type, check_name},
+        artifact::{clean_media_type, clean_name},
         event::{InlineFile, InputPart},
         ids::RunId,
         run::RunRequest,
@@ -62,6 +62,7 @@ struct Marked<'e> {
 impl Desk<'_> {
     /// Makes an event ready to become this run; the error says why it is rejected.
     pub(super) fn prepare(self, event: ExternalEvent, version: u64, run: RunId) -> Result<Entry, String> {
+        let event = ExternalEvent { event_id: event.event_id.trim().to_owned(), ..event };
         self.check(&event)?;
         let Self { rules, settings, .. } = self;
         let name = &rules.connector.name;
@@ -137,13 +138,13 @@ impl Desk<'_> {
         within(content.len(), bounds.content_bytes, "`content`", "bytes", "content_bytes")?;
         within(items.len(), bounds.input_items, "`input_items`", "items", "input_items")?;
         within(attachments.len(), bounds.attachments, "`attachments`", "files", "attachments")?;
-        let has_text = !content.is_empty();
         if !items.is_empty() {
-            if has_text || !attachments.is_empty() {
+            if !content.trim().is_empty() || !attachments.is_empty() {
                 return Err("`input_items` come without `content` and `attachments`: give one or the other".to_owned());
             }
             return items.into_iter().map(|item| self.part(item)).collect();
         }
+        let has_text = !content.is_empty();
         if !has_text && attachments.is_empty() {
             return Err("the event says nothing: give `content`, `attachments` or `input_items`".to_owned());
         }
@@ -167,14 +168,13 @@ impl Desk<'_> {
             Item::AssetReference { asset_id } => Ok(InputPart::Asset(asset_id)),
             Item::BoardReference { board_id } => Err(format!("`{board_id}`: this host keeps no boards")),
             Item::InlineAsset { file_name: name, media_type, content_base64 } => {
-                check_name(Some(&name)).map_err(|expected| format!("a file_name: expected {expected}"))?;
-                check_media_type(media_type.as_deref())
-                    .map_err(|expected| format!("the media_type of `{name}`: expected {expected}"))?;
+                // Sidecars pass on what their platform says: no reason to lose the event.
+                let name = clean_name(&name);
                 let data = STANDARD
-                    .decode(content_base64)
+                    .decode(content_base64.trim())
                     .map_err(|error| format!("content_base64 of `{name}` is not base64: {error}"))?;
                 within(data.len(), self.bounds.inline_bytes, &format!("`{name}`"), "bytes", "inline_bytes")?;
-                let media_type = media_type.unwrap_or_else(|| "application/octet-stream".to_owned());
+                let media_type = clean_media_type(media_type.as_deref().unwrap_or_default()).to_owned();
                 Ok(InputPart::InlineFile(InlineFile { name, media_type, data }))
             }
         }

@@ -5,7 +5,10 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    clock::Clock, config::gathering::GatherSettings, external::events::payload::Read, model::ids::ConnectorId,
+    clock::Clock,
+    config::gathering::GatherSettings,
+    external::events::payload::Read,
+    model::{ids::ConnectorId, run::RunInput},
 };
 
 fn rules() -> Rules {
@@ -55,6 +58,7 @@ fn file(name: &str, base64: &str) -> Value {
 
 #[test]
 fn what_is_blank_is_rejected() {
+    assert_eq!(key(&[("event_id", json!(" e "))]), key(&[("event_id", json!("e"))]));
     let relation = |kind: &str, target: &str| json!({ "kind": kind, "target_event_id": target });
     for (member, value) in [
         ("instance_id", json!(" ")),
@@ -72,6 +76,20 @@ fn what_is_blank_is_rejected() {
 }
 
 #[test]
+fn files_keep_what_can_be_kept_of_their_names() {
+    let named = |name: &str, media_type: Value| {
+        let mut file = file(name, "aGk=");
+        file["media_type"] = media_type;
+        let part = prepared(&[("attachments", json!([file]))]).unwrap().request.input.pop();
+        let Some(RunInput::Asset { file_name, media_type, .. }) = part else { panic!("{part:?}") };
+        (file_name.unwrap_or_default(), media_type.unwrap_or_default())
+    };
+    assert_eq!(named("two\nlines.png", json!("image/png")), ("two lines.png".to_owned(), "image/png".to_owned()));
+    assert_eq!(named("", json!("image")), ("file".to_owned(), "application/octet-stream".to_owned()));
+    assert_eq!(named(&"ü".repeat(200), Value::Null).0.len(), 254);
+}
+
+#[test]
 fn events_of_another_life_are_rejected_where_the_life_is_known() {
     let settings = serde_json::from_value(json!({ "platform": "forge", "base_url": "http://a.example" })).unwrap();
     let (rules, bounds) = (rules(), SidecarSettings::default());
@@ -85,14 +103,12 @@ fn events_of_another_life_are_rejected_where_the_life_is_known() {
 fn content_comes_in_one_of_two_ways() {
     let text = json!([{ "type": "text", "text": "a" }]);
     assert!(prepared(&[("input_items", text.clone())]).unwrap_err().contains("without `content`"));
-    assert!(prepared(&[("content", json!("")), ("input_items", text.clone())]).is_ok());
+    assert!(prepared(&[("content", json!(" ")), ("input_items", text.clone())]).is_ok());
     let both = [("content", json!("")), ("input_items", text.clone()), ("attachments", json!([file("a", "")]))];
     assert!(prepared(&both).is_err());
     assert!(prepared(&[("attachments", text)]).unwrap_err().contains("are files"));
     assert!(prepared(&[("content", json!("")), ("attachments", json!([file("a.txt", "aGk=")]))]).is_ok());
-    for wrong in
-        [file("", "aGk="), file("a", "aGk"), file("a", "a b"), json!({ "type": "board_reference", "board_id": "b" })]
-    {
+    for wrong in [file("a", "aGk"), file("a", "a b"), json!({ "type": "board_reference", "board_id": "b" })] {
         assert!(prepared(&[("attachments", json!([wrong.clone()]))]).is_err(), "{wrong}");
     }
     let reference = json!([{ "type": "asset_reference", "asset_id": "ab" }]);
