@@ -27,17 +27,17 @@ pub(super) enum Found {
 /// Takes the oldest run of a session that the caller has just claimed. The wait for further events ends here, once it is over
 /// and every file is there: nothing else needs to know.
 pub(super) async fn take(tx: &mut Tx<'_>, head: &Claimed, now_ms: i64) -> Result<Found, StoreError> {
-    if let Some(run) = runs::take_oldest(tx, &head.id, head.epoch, now_ms).await? {
+    if let Some(run) = runs::take_front(tx, &head.id, head.epoch, now_ms).await? {
         return Ok(Found::Run(Box::new(run)));
     }
-    match gatherings::of_oldest(tx, &head.id).await? {
+    match gatherings::of_front(tx, &head.id).await? {
         Some(gathering) if gathering.due_ms > now_ms => {
             tx.wake_runs_after(gathering.due_ms - now_ms);
             return Ok(Found::Waits(gathering.due_ms));
         }
         Some(gathering) if downloads::left(tx, gathering.run).await? == 0 => {
             close(tx, &gathering).await?;
-            let run = runs::take_oldest(tx, &head.id, head.epoch, now_ms).await?;
+            let run = runs::take_front(tx, &head.id, head.epoch, now_ms).await?;
             return Ok(run.map_or(Found::Nothing, |run| Found::Run(Box::new(run))));
         }
         _ => {}

@@ -81,11 +81,11 @@ pub async fn find(tx: &mut Tx<'_>, run: RunId) -> Result<Option<Gathering>, Stor
     tx.fetch(query.bind(run)).await?.into_iter().next().map(read).transpose()
 }
 
-/// That of the oldest run which waits in a session, where it is one that gathers. The session is locked by the caller.
-pub async fn of_oldest(tx: &mut Tx<'_>, session: &str) -> Result<Option<Gathering>, StoreError> {
+/// That of the run at the front of a session that the caller has just claimed, where it is one that gathers.
+pub async fn of_front(tx: &mut Tx<'_>, session: &str) -> Result<Option<Gathering>, StoreError> {
     let query = Query::new(format!(
         "SELECT {COLUMNS} FROM gatherings WHERE run_id = \
-         (SELECT id FROM runs WHERE session_id = ? AND status = 0 ORDER BY seq LIMIT 1)"
+         (SELECT id FROM runs WHERE session_id = ? AND seq = (SELECT front FROM sessions WHERE sessions.id = runs.session_id))"
     ));
     tx.fetch(query.bind(session)).await?.into_iter().next().map(read).transpose()
 }

@@ -192,15 +192,24 @@ pub async fn is_ready(store: &Store, executors: &[String], now_ms: i64) -> Resul
     Ok(!store.read(query.bind(now_ms)).await?.is_empty())
 }
 
+/// A session's front is the place of its oldest run that waits, as its last claim found it: none before it waits. So the next
+/// claim finds its run without an index of those that wait, and passes no run twice.
+const FRONT: &str = ", front = COALESCE((SELECT seq FROM runs WHERE session_id = sessions.id AND seq >= sessions.front \
+     AND status = 0 ORDER BY seq LIMIT 1), last_seq + 1)";
+
 /// Leases these heads, which are ready and were chosen and locked in this transaction.
 pub async fn take(tx: &mut Tx<'_>, line: Line, ids: Vec<String>, lease: Lease<'_>) -> Result<Vec<Claimed>, StoreError> {
     let table = line.table();
     if ids.is_empty() {
         return Ok(Vec::new());
     }
+    let front = match line {
+        Line::Sessions => FRONT,
+        Line::Lanes => "",
+    };
     let update = Query::new(format!(
         "UPDATE {table} SET state = 2, epoch = epoch + 1, queued = queued - 1, lease_owner = ?, lease_until = ?, \
-         updated_ms = ? WHERE state = 1 AND id IN ({}) RETURNING id, epoch",
+         updated_ms = ? {front} WHERE state = 1 AND id IN ({}) RETURNING id, epoch",
         vec!["?"; ids.len()].join(",")
     ));
     let update = update.bind(lease.owner).bind(lease.until_ms).bind(lease.now_ms).bind_all(ids);

@@ -57,11 +57,11 @@ pub async fn insert(tx: &mut Tx<'_>, runs: &[Run]) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Takes the oldest queued run of a session that the caller has just claimed, unless it waits for files or for further events.
-pub async fn take_oldest(tx: &mut Tx<'_>, session: &str, epoch: i64, now_ms: i64) -> Result<Option<Run>, StoreError> {
+/// Takes the run at the front of a session that the caller has just claimed, unless it waits for files or for further events.
+pub async fn take_front(tx: &mut Tx<'_>, session: &str, epoch: i64, now_ms: i64) -> Result<Option<Run>, StoreError> {
     let query = Query::new(format!(
-        "UPDATE runs SET status = 1, epoch = ?, attempt = attempt + 1, started_ms = ? WHERE id = \
-         (SELECT id FROM runs WHERE session_id = ? AND status = 0 ORDER BY seq LIMIT 1) \
+        "UPDATE runs SET status = 1, epoch = ?, attempt = attempt + 1, started_ms = ? \
+         WHERE session_id = ? AND seq = (SELECT front FROM sessions WHERE sessions.id = runs.session_id) AND status = 0 \
          AND NOT EXISTS (SELECT 1 FROM downloads WHERE run_id = runs.id) \
          AND NOT EXISTS (SELECT 1 FROM gatherings WHERE run_id = runs.id) RETURNING {COLUMNS}"
     ));
@@ -205,7 +205,10 @@ pub async fn tally(store: &Store) -> Result<Vec<(RunStatus, i64)>, StoreError> {
 
 /// How many queued runs stand before this one.
 pub async fn queued_before(store: &Store, run: &Run) -> Result<i64, StoreError> {
-    let query = Query::new("SELECT COUNT(*) FROM runs WHERE session_id = ? AND status = 0 AND seq < ?");
+    let query = Query::new(
+        "SELECT COUNT(*) FROM runs WHERE session_id = ? AND seq >= (SELECT front FROM sessions WHERE sessions.id = runs.session_id) \
+         AND seq < ? AND status = 0",
+    );
     only(store.read(query.bind(&run.session).bind(run.seq)).await?)?.take()
 }
 

@@ -43,6 +43,7 @@ mod choice;
 mod downloads;
 mod duties;
 mod events;
+mod front;
 mod gatherings;
 mod operate;
 mod order;
@@ -64,6 +65,7 @@ use duties::{
     one_daemon_at_a_time_does_it, what_was_fetched_by_a_former_owner_is_not_written,
 };
 use events::{an_event_is_told_of_step_by_step, only_commands_that_succeed_are_told_of};
+use front::a_claim_finds_the_oldest_run_that_waits;
 use gatherings::{
     a_group_that_is_cancelled_or_full_is_joined_no_more, an_event_joins_a_run_that_waits_or_is_one,
     events_of_a_group_are_one_run_whoever_takes_them,
@@ -102,6 +104,7 @@ on_both!(
     an_event_is_accepted_once,
     runs_of_a_session_are_claimed_one_by_one_in_order,
     a_late_write_is_refused_by_the_fence,
+    a_claim_finds_the_oldest_run_that_waits,
     a_run_that_waits_or_runs_is_cancelled_once,
     claims_take_their_own_executors_sessions,
     outputs_become_one_delivery_for_each_target,
