@@ -2,6 +2,7 @@
 
 mod batch;
 mod child;
+mod concealed;
 mod credentials;
 mod deliver;
 mod files;
