@@ -9,6 +9,7 @@ mod files;
 mod health;
 mod ingress;
 mod settings;
+mod words;
 
 use kheish_host_tests::{
     host::{Host, HostBuilder},

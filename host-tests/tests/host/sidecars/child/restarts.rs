@@ -40,7 +40,7 @@ async fn a_child_that_ends_or_does_not_answer_is_started_again() {
         ("exit/7", "exit code 7"),
         ("health/mute", "probe_timeout_ms"),
         ("health/long", "too long"),
-        ("health/impostor", "somebody-else"),
+        ("health/impostor-somebody-else", "somebody-else"),
     ] {
         child.told(what).await;
         pid = another(&host, pid).await;
