@@ -73,6 +73,9 @@ pub trait Plugin: Send + Sync {
         ""
     }
 
+    /// Puts into the kind's sample event what only the other side of a connector can say.
+    fn fill_sample(&self, _connector: &ConnectorId, _sample: &mut Value) {}
+
     /// How the other side of a connector fares, where the kind keeps an eye on it.
     fn health(&self, _connector: &ConnectorId) -> Option<Health> {
         None

@@ -1,6 +1,6 @@
 //! The kind `external`, as the host calls it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use serde_json::{Map, Value};
@@ -45,6 +45,14 @@ impl Plugin for External {
 
     fn events_path(&self) -> &str {
         "/events"
+    }
+
+    /// A program that runs takes nobody for itself but itself.
+    fn fill_sample(&self, connector: &ConnectorId, sample: &mut Value) {
+        let manifest = self.fleet.find(connector).and_then(|watch| watch.manifest(Duration::MAX));
+        if let (Some(manifest), Some(sample)) = (manifest, sample.as_object_mut()) {
+            sample.insert("instance_id".to_owned(), manifest.instance_id.into());
+        }
     }
 
     fn health(&self, connector: &ConnectorId) -> Option<Health> {

@@ -9,6 +9,7 @@ mod files;
 mod health;
 mod ingress;
 mod settings;
+mod trial;
 mod words;
 
 use kheish_host_tests::{
