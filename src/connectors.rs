@@ -20,6 +20,7 @@ use crate::{
     secrets::SecretSet,
 };
 
+pub mod credentials;
 pub mod files;
 pub mod folder;
 pub mod health;
@@ -86,8 +87,8 @@ pub trait Plugin: Send + Sync {
         Vec::new()
     }
 
-    /// Does with the program behind a connector as its operator orders. Says whether there is one.
-    fn obey(&self, _connector: &ConnectorId, _order: Order) -> bool {
+    /// Starts the program behind a connector anew, also when it was started too often. Says whether there is one.
+    fn restart(&self, _connector: &ConnectorId) -> bool {
         false
     }
 
@@ -166,15 +167,6 @@ pub trait Plugin: Send + Sync {
     async fn typing(&self, _context: Arc<Context>, _route: String) -> Result<Result<(), Failure>, Fault> {
         Err(Fault::Contract("it does not export `presence`".to_owned()))
     }
-}
-
-/// What an operator can have done with the program behind a connector.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
-    /// It is started anew, also when it was started too often.
-    Restart,
-    /// It may fetch no credentials any more, until it is started anew.
-    Revoke,
 }
 
 /// A stored secret that settings name.

@@ -155,7 +155,7 @@ impl Keeper {
         let context = &self.route.context;
         let (Some(child), Some(print)) = (&settings.child_process, Print::of(context)) else { return Over::Stopped };
         let broker = &self.external.broker;
-        let granted = broker.grant(self.id(), print);
+        let granted = broker.grant(self.id(), print, &child.credential_slots);
         let launch = Launch {
             context,
             child,

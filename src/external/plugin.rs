@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::{External, route, settings};
 use crate::{
     connectors::{
-        Answer, Context, Defined, Fault, Order, Plugin, Refusal, Request, StoredSecret,
+        Answer, Context, Defined, Fault, Plugin, Refusal, Request, StoredSecret,
         health::Health,
         manifest::Manifest,
         outbound::WrongSetting,
@@ -63,16 +63,10 @@ impl Plugin for External {
         settings::stored_secrets(settings)
     }
 
-    fn obey(&self, connector: &ConnectorId, order: Order) -> bool {
+    fn restart(&self, connector: &ConnectorId) -> bool {
         let child = self.fleet.find(connector).filter(|watch| watch.health().process.is_some());
         let Some(watch) = child else { return false };
-        match order {
-            Order::Restart => watch.order_restart(),
-            Order::Revoke => {
-                self.broker.revoke(connector, "operator");
-                watch.process(|process| process.grant_id = None);
-            }
-        }
+        watch.order_restart();
         true
     }
 
