@@ -42,13 +42,15 @@ build: guests
 guests:
     @guest-connectors/build.sh "{{ guests }}"
 
-# Formatting, lints, documentation and licences.
+# Formatting, lints, types of the examples, documentation and licences.
 lint:
     cargo fmt --all --check
     cargo fmt --manifest-path guest-connectors/Cargo.toml --all --check
     cargo fmt --manifest-path examples/own-connector/Cargo.toml --check
     cargo clippy --workspace --all-targets --quiet -- --deny warnings
     cargo clippy --manifest-path guest-connectors/Cargo.toml --workspace --all-targets --quiet -- --deny warnings
+    "{{ python }}/bin/mypy" --strict --no-error-summary --cache-dir "{{ target }}/mypy" examples/sidecar-python
+    "{{ judges }}/node_modules/.bin/tsc" --project examples/sidecar-node --typeRoots "{{ judges }}/node_modules/@types"
     RUSTDOCFLAGS="--deny warnings --allow rustdoc::private_intra_doc_links" cargo doc --workspace --no-deps --document-private-items --quiet
     cargo deny --log-level error check bans licenses sources
 
@@ -56,7 +58,7 @@ lint:
 audit:
     cargo deny check advisories
 
-# What the tests need beside the toolchain: nextest, cargo-deny, a PostgreSQL server's programs, Node, Schemathesis, and what judges.
+# What lints and tests need beside the toolchain: nextest, cargo-deny, a PostgreSQL server's programs, Node, Schemathesis, and what judges.
 [private]
 tools:
     #!/usr/bin/env bash
@@ -83,7 +85,7 @@ tools:
         as_root apt-get install -y -q=2 --no-install-recommends "${lacks[@]}"
     fi
     if ! cmp --quiet host-tests/judges/package-lock.json "{{ judges }}/installed"; then
-        echo "installing grammY into {{ judges }}: it judges the double of Telegram"
+        echo "installing grammY and TypeScript into {{ judges }}: they judge the double of Telegram and the example in Node"
         mkdir -p "{{ judges }}"
         cp host-tests/judges/package.json host-tests/judges/package-lock.json "{{ judges }}"
         npm ci --prefix "{{ judges }}" --silent --ignore-scripts --no-audit --no-fund
@@ -96,7 +98,7 @@ tools:
             as_root apt-get update -q=2
             as_root apt-get install -y -q=2 --no-install-recommends python3-venv
         fi
-        echo "installing Schemathesis, a validator, slack_sdk, python-telegram-bot and aiogram into {{ python }}: they test the API, its document and doubles"
+        echo "installing Schemathesis, a validator, slack_sdk, python-telegram-bot, aiogram and mypy into {{ python }}: they test the API, its document, doubles and the example in Python"
         python3 -m venv --clear "{{ python }}"
         "{{ python }}/bin/pip" install --quiet --disable-pip-version-check --requirement host-tests/requirements.txt
         cp host-tests/requirements.txt "{{ python }}/installed"

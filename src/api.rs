@@ -13,6 +13,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     assets::Assets,
     clock::Clock,
+    connectors::credentials::Credentials,
     egress::Egress,
     executor::health::Health,
     lifecycle::Phase,
@@ -26,6 +27,7 @@ use crate::{
 pub mod assets;
 pub mod auth;
 pub mod connectors;
+pub mod credentials;
 pub mod deliveries;
 pub mod document;
 pub mod kinds;
@@ -65,6 +67,8 @@ pub struct Api {
     pub executors: Arc<Roster>,
     /// How they fare.
     pub health: Arc<Health>,
+    /// What programs behind connectors have fetched.
+    pub credentials: Arc<dyn Credentials>,
     /// When the daemon started, in milliseconds since 1970.
     pub started_ms: i64,
     /// Files.
@@ -113,10 +117,14 @@ fn control() -> OpenApiRouter<Api> {
         .routes(routes!(connectors::get, connectors::put, connectors::delete))
         .routes(routes!(connectors::test::send))
         .routes(routes!(connectors::process::restart))
-        .routes(routes!(connectors::process::revoke_credentials))
         .routes(routes!(secrets::list, secrets::put))
         .routes(routes!(secrets::rotate_keys))
         .routes(routes!(secrets::get, secrets::delete))
+        .routes(routes!(credentials::subject))
+        .routes(routes!(credentials::revoke_subject))
+        .routes(routes!(credentials::lease))
+        .routes(routes!(credentials::revoke_lease))
+        .routes(routes!(credentials::revoke_slot))
         .routes(routes!(stream::all))
         .routes(routes!(sessions::list, sessions::create))
         .routes(routes!(sessions::get))

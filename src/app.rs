@@ -141,6 +141,7 @@ impl App {
             queue: settings.queue.clone(),
             executors,
             health: means.health,
+            credentials: Arc::clone(&external) as _,
             started_ms: clock.now_ms(),
             streams: Arc::new(Streams::new(settings.events.clone())),
             allocation: allocation.to_owned(),

@@ -129,7 +129,7 @@ impl Settings {
         self.plugins.clone().unwrap_or_else(|| self.state_root.join("plugins"))
     }
 
-    /// Says which settings do not fit each other. Nobody renews the lease of a lane: whatever is sent or looked up in it has to
+    /// Says which settings do not fit each other. The writer takes a batch as a whole. Nobody renews the lease of a lane: whatever is sent or looked up in it has to
     /// end before. Leases of files are made to fit, and those of runs are renewed.
     pub fn check(&self) -> Result<(), Vec<String>> {
         let lease_ms = u64::try_from(self.delivery.lease_ms).unwrap_or(0);
@@ -147,6 +147,13 @@ impl Settings {
             wrong.push(format!(
                 "delivery.lease_ms is {lease_ms}: what goes to a URL may take egress.timeout_ms ({request_ms}), and would be \
                  said to be unknown while it is under way; give a longer lease, or less time"
+            ));
+        }
+        let (batch, queue) = (self.sidecars.batch_events, self.store.queue_length);
+        if batch > queue {
+            wrong.push(format!(
+                "sidecars.batch_events is {batch}: events of a batch wait together, and store.queue_length leaves room for \
+                 {queue}, so the largest batch would get 503 for ever; allow smaller batches, or a longer queue"
             ));
         }
         if wrong.is_empty() { Ok(()) } else { Err(wrong) }
@@ -192,6 +199,16 @@ mod tests {
         assert!(Settings::default().check().is_ok());
         assert_eq!((wrong(1_000, 899, 999), wrong(1_000, 900, 999), wrong(1_000, 899, 1_000)), (0, 1, 1));
         assert_eq!((wrong(1_000, u64::MAX, u64::MAX), wrong(-1, 0, 0)), (2, 2));
+    }
+
+    #[test]
+    fn the_largest_batch_fits_into_the_queue() {
+        let fits = |batch_events, queue_length| {
+            let mut settings = Settings::default();
+            (settings.sidecars.batch_events, settings.store.queue_length) = (batch_events, queue_length);
+            settings.check().is_ok()
+        };
+        assert!(fits(64, 64) && !fits(65, 64));
     }
 
     #[test]

@@ -20,6 +20,7 @@ use crate::{
     secrets::SecretSet,
 };
 
+pub mod credentials;
 pub mod files;
 pub mod folder;
 pub mod health;
@@ -73,6 +74,9 @@ pub trait Plugin: Send + Sync {
         ""
     }
 
+    /// Puts into the kind's sample event what only the other side of a connector can say.
+    fn fill_sample(&self, _connector: &ConnectorId, _sample: &mut Value) {}
+
     /// How the other side of a connector fares, where the kind keeps an eye on it.
     fn health(&self, _connector: &ConnectorId) -> Option<Health> {
         None
@@ -83,8 +87,8 @@ pub trait Plugin: Send + Sync {
         Vec::new()
     }
 
-    /// Does with the program behind a connector as its operator orders. Says whether there is one.
-    fn obey(&self, _connector: &ConnectorId, _order: Order) -> bool {
+    /// Starts the program behind a connector anew, also when it was started too often. Says whether there is one.
+    fn restart(&self, _connector: &ConnectorId) -> bool {
         false
     }
 
@@ -163,15 +167,6 @@ pub trait Plugin: Send + Sync {
     async fn typing(&self, _context: Arc<Context>, _route: String) -> Result<Result<(), Failure>, Fault> {
         Err(Fault::Contract("it does not export `presence`".to_owned()))
     }
-}
-
-/// What an operator can have done with the program behind a connector.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
-    /// It is started anew, also when it was started too often.
-    Restart,
-    /// It may fetch no credentials any more, until it is started anew.
-    Revoke,
 }
 
 /// A stored secret that settings name.

@@ -84,7 +84,7 @@ impl External {
         let manifest = Manifest::parse(include_str!("external/manifest.json"))?;
         let (queue_timeout, fleet) = (Duration::from_millis(queue_timeout_ms), Fleet::default());
         let Means { egress, clock, metrics, store, duties, ledger } = means;
-        let broker = Broker::new(ledger, bounds.child.credential_failures);
+        let broker = Broker::new(ledger, clock.clone(), bounds.child.credential_failures);
         Ok(Arc::new(Self { manifest, egress, clock, metrics, store, duties, bounds, queue_timeout, fleet, broker }))
     }
 }

@@ -1,7 +1,16 @@
-//! Stopping: softly on a signal, so that what is under way ends; then hard.
+//! The process as others on the machine meet it: what they may see of it, and how they stop it, softly on a signal, so that
+//! what is under way ends, then hard.
 
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+
+/// Takes what this process holds away from other programs of the same user: its environment, memory and open files below
+/// `/proc` are root's from now on, and root alone may trace it. It leaves no core dump. A program that it starts is its own
+/// again.
+pub fn conceal() -> std::io::Result<()> {
+    Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
+}
 
 /// Whether the daemon takes work. Clones share one answer.
 #[derive(Clone, Debug, Default)]

@@ -66,6 +66,7 @@ impl Host {
             env: Vec::new(),
             flags: Vec::new(),
             token: None,
+            unprivileged: false,
         };
         how.plugins(&[HTTP])
     }

@@ -30,10 +30,14 @@ use crate::{
         finish::{End, Finish, Finished},
     },
     queue::hold::{Heartbeat, Held},
+    secrets::mask,
     store::runs::{self, Fence},
     telemetry::trace,
     wire::{extract, problem::Problem, view::RunView},
 };
+
+/// The most that is kept of why a run failed, in characters.
+const REASON_CHARS: usize = 2_000;
 
 /// Leases that a worker may ask for, in milliseconds.
 const LEASE_MS: std::ops::RangeInclusive<i64> = 100..=3_600_000;
@@ -180,7 +184,7 @@ pub struct FailBody {
     /// Stable, for programs.
     #[schema(pattern = "^[a-z0-9_]{1,64}$")]
     code: String,
-    /// A sentence, for people; what is beyond 2,000 characters is dropped.
+    /// A sentence, for people; secrets in it are masked, and what is beyond 2,000 characters is dropped.
     reason: String,
     /// Puts the run back rather than failing it.
     #[serde(default)]
@@ -213,7 +217,7 @@ pub async fn fail(
     if !(1..=64).contains(&body.code.len()) || !body.code.bytes().all(plain) {
         return Err(invalid("code", "1 to 64 of a-z, 0-9 and _"));
     }
-    let error = RunError { code: body.code, detail: body.reason.chars().take(2_000).collect() };
+    let error = RunError { code: body.code, detail: mask::cut(&body.reason, REASON_CHARS) };
     let attempt = runs::get(&api.store, parse(&id)?).await?.map_or(0, |run| run.attempt);
     let again = body.retry && attempt < api.queue.max_attempts;
     end(&api, &id, body.epoch, if again { End::Retry { wait_ms: 0 } } else { End::Failed(error) }).await

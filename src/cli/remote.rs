@@ -25,6 +25,7 @@ pub mod events;
 pub mod kinds;
 pub mod lists;
 pub mod runs;
+pub mod runtime;
 pub mod secrets;
 pub mod sessions;
 pub mod status;
@@ -54,6 +55,9 @@ pub enum RemoteCommand {
     /// Deliveries and dead letters: look, replay, decide, withdraw.
     #[command(after_help = EXIT_CODES)]
     Deliveries(Remote<deliveries::DeliveriesCommand>),
+    /// Credentials that programs behind connectors fetch.
+    #[command(after_help = EXIT_CODES)]
+    Runtime(Remote<runtime::RuntimeCommand>),
     /// Plugin files and what is wrong with them.
     #[command(after_help = EXIT_CODES)]
     Plugins(Remote<status::PluginsCommand>),
@@ -226,6 +230,7 @@ async fn run(command: RemoteCommand) -> Result<(), Failure> {
         RemoteCommand::Sessions(group) => sessions::run(&Console::open(&group.common)?, group.command).await,
         RemoteCommand::Runs(group) => runs::run(&Console::open(&group.common)?, group.command).await,
         RemoteCommand::Deliveries(group) => deliveries::run(&Console::open(&group.common)?, group.command).await,
+        RemoteCommand::Runtime(group) => runtime::run(&Console::open(&group.common)?, group.command).await,
         RemoteCommand::Plugins(group) => status::plugins(&Console::open(&group.common)?, &group.command).await,
         RemoteCommand::Events(group) => events::run(&Console::open(&group.common)?, group.command).await,
         RemoteCommand::Status(common) => status::run(&Console::open(&common)?).await,

@@ -9,12 +9,14 @@ use crate::{
     app::{App, StartError},
     config::{Settings, located},
     connectors::Plugin,
-    lifecycle::StopSignals,
+    lifecycle::{self, StopSignals},
     telemetry,
 };
 
 /// Runs the daemon until a signal or a failure of its store.
 pub async fn run(args: ServeArgs) -> Result<(), StartError> {
+    // Secrets are in its environment from the start, and programs that it starts run as its user.
+    lifecycle::conceal().context("taking the process's memory and environment out of others' sight")?;
     let native: Vec<Arc<dyn Plugin>> = if args.native_noop { vec![Arc::new(Noop::new())] } else { Vec::new() };
     // Before anybody can know that the daemon is there and tell it to stop.
     let mut signals = StopSignals::listen().context("listening for signals")?;

@@ -61,7 +61,7 @@ pub struct ChildSettings {
     pub lines_per_second: u32,
     /// Output that is read per second, in bytes; one that writes more has to wait.
     pub output_bytes_per_second: usize,
-    /// How long a credential that it fetched may be used before it is fetched again, in milliseconds.
+    /// How long a lease of a credential lasts from the last fetch, in milliseconds.
     pub lease_ms: i64,
     /// Refused fetches of credentials per minute and connector that are answered in full; then 429.
     pub credential_failures: u32,

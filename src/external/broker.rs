@@ -1,11 +1,18 @@
 //! The broker: which child may fetch which credentials, for as long as it lives (contract section 4.5).
 //!
 //! A child is given a token at its start. The token is good while this very child lives and nothing that it was started
-//! with has changed; each fetch gives a lease that is short, so that a child asks again and learns of what is new. Only the
-//! token's digest is kept, and only in memory: no child outlives the daemon.
+//! with has changed. What it fetches under it is leased: one lease for each credential and life, with an end; a fetch
+//! before the end renews it, so that a child asks again and learns of what is new. Operators end leases one by one, all of
+//! a child, or all of a stored secret. Everything is in memory, tokens as digests: no child outlives the daemon.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `book.rs` | grants and leases |
+//! | `route.rs` | the route by which children fetch |
+//! | `operate.rs` | what operators see and order |
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -17,12 +24,18 @@ use zeroize::Zeroizing;
 
 use super::print::Print;
 use crate::{
+    clock::Clock,
+    connectors::credentials::{Lease, Subject},
     model::ids::ConnectorId,
     secrets::{Secret, mask},
 };
 
+mod book;
+mod operate;
 mod route;
 
+use book::{Book, Grant, Key, Leased};
+pub(super) use operate::why;
 pub use route::router;
 
 /// The time in which refusals are counted.
@@ -31,7 +44,7 @@ const WINDOW: Duration = Duration::from_secs(60);
 /// Something that happened to credentials, for the audit file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CredentialRow<'r> {
-    /// `credential_granted`, `credential_fetched`, `credential_refused` or `credential_revoked`.
+    /// `credential_granted`, `credential_fetched`, `credential_renewed`, `credential_refused` or `credential_revoked`.
     pub event: &'static str,
     /// Why, where something was refused or withdrawn.
     pub reason: Option<&'static str>,
@@ -45,6 +58,7 @@ pub type Ledger = Arc<dyn Fn(&CredentialRow<'_>) + Send + Sync>;
 /// Who may fetch what.
 pub(super) struct Broker {
     ledger: Ledger,
+    clock: Clock,
     /// Refusals of a connector within [`WINDOW`] that are answered in full.
     refusals: u32,
     held: Mutex<Held>,
@@ -52,15 +66,8 @@ pub(super) struct Broker {
 
 #[derive(Default)]
 struct Held {
-    grants: HashMap<ConnectorId, Grant>,
+    book: Book,
     refused: HashMap<ConnectorId, Refused>,
-}
-
-/// What one child may do.
-struct Grant {
-    id: String,
-    digest: [u8; 32],
-    print: Print,
 }
 
 struct Refused {
@@ -76,6 +83,23 @@ pub(super) struct Granted {
     pub(super) token: Zeroizing<String>,
 }
 
+/// Who asks for which credential.
+struct Asked<'a> {
+    connector: &'a ConnectorId,
+    /// As it stands now.
+    print: Print,
+    token: Option<&'a [u8]>,
+    key: &'a str,
+}
+
+/// A credential that may be had, and under what.
+#[derive(Debug, PartialEq, Eq)]
+struct Fetched {
+    grant_id: String,
+    lease_id: String,
+    expires_at_ms: i64,
+}
+
 /// Why a child does not get what it asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Denial {
@@ -83,46 +107,69 @@ enum Denial {
     Token,
     /// The same, and too often.
     TooOften(Duration),
+    /// There is no such credential.
+    Key,
+    /// An operator has taken it away.
+    Withdrawn,
 }
 
 impl Broker {
     /// Nobody may fetch anything yet. Of each connector so many refusals a minute are answered in full.
-    pub(super) fn new(ledger: Ledger, refusals: u32) -> Self {
-        Self { ledger, refusals, held: Mutex::default() }
+    pub(super) fn new(ledger: Ledger, clock: Clock, refusals: u32) -> Self {
+        Self { ledger, clock, refusals, held: Mutex::default() }
     }
 
-    /// Lets a child of this connector fetch its credentials. A former child's grant ends.
-    pub(super) fn grant(&self, connector: &ConnectorId, print: Print) -> Granted {
+    /// Lets a child of this connector fetch its credentials, which are these stored secrets. A former child's grant ends.
+    pub(super) fn grant(&self, connector: &ConnectorId, print: Print, slots: &BTreeMap<String, String>) -> Granted {
         self.revoke(connector, "replaced");
         let mut random = Zeroizing::new([0; 32]);
         rand::fill(&mut random[..]);
         let token = Zeroizing::new(URL_SAFE_NO_PAD.encode(&random[..]));
         mask::remember(&Secret::new(token.as_bytes()));
         let id = format!("grant_{:032x}", rand::random::<u128>());
-        let grant = Grant { id: id.clone(), digest: digest(token.as_bytes()), print };
-        self.lock().grants.insert(connector.clone(), grant);
+        let grant = Grant {
+            id: id.clone(),
+            digest: digest(token.as_bytes()),
+            print,
+            granted_at_ms: self.clock.now_ms(),
+            keys: slots.iter().map(|(key, slot)| (key.clone(), Key::new(slot))).collect(),
+        };
+        self.lock().book.begin(connector.clone(), grant);
         self.note("credential_granted", None, &[&connector.to_string(), &id]);
         Granted { id, token }
     }
 
-    /// Ends the grant of a connector's child. Says whether there was one.
+    /// Ends the grant of a connector's child with its leases. Says whether there was one.
     pub(super) fn revoke(&self, connector: &ConnectorId, reason: &'static str) -> bool {
-        let Some(grant) = self.lock().grants.remove(connector) else { return false };
-        self.note("credential_revoked", Some(reason), &[&connector.to_string(), &grant.id]);
+        let Some(grant) = self.lock().book.end(connector, reason, self.clock.now_ms()) else { return false };
+        self.note("credential_revoked", Some(reason), &[&connector.to_string(), &grant]);
         true
     }
 
-    /// Who shows this token for a connector that stands like this now: the id of its grant.
-    fn check(&self, connector: &ConnectorId, print: Print, token: Option<&[u8]>) -> Result<String, Denial> {
+    /// Leases a credential for so long, or says why not.
+    fn fetch(&self, asked: &Asked<'_>, lease_ms: i64) -> Result<Fetched, Denial> {
+        let Asked { connector, print, token, key } = *asked;
+        let now_ms = self.clock.now_ms();
         let mut held = self.lock();
-        let grant = held.grants.get(connector).filter(|grant| grant.print == print);
+        let grant = held.book.grant(connector).filter(|grant| grant.print == print);
         // Also compared where there is nothing to compare with: the time tells nobody whether there is.
         let expected = grant.map_or([0; 32], |grant| grant.digest);
-        let shown = digest(token.unwrap_or_default());
-        let same = bool::from(expected.ct_eq(&shown)) && token.is_some();
-        if let Some(grant) = grant.filter(|_| same) {
-            return Ok(grant.id.clone());
+        let same = bool::from(expected.ct_eq(&digest(token.unwrap_or_default()))) && token.is_some();
+        let Some(grant) = grant.filter(|_| same) else { return Err(self.refuse(held, connector)) };
+        if !grant.keys.contains_key(key) {
+            return Err(Denial::Key);
         }
+        let grant_id = grant.id.clone();
+        let until_ms = now_ms.saturating_add(lease_ms);
+        let leased = held.book.lease(connector, key, (now_ms, until_ms)).ok_or(Denial::Withdrawn)?;
+        drop(held);
+        let Leased { lease_id, expires_at_ms, renewed } = leased;
+        let event = if renewed { "credential_renewed" } else { "credential_fetched" };
+        self.note(event, None, &[&connector.to_string(), &grant_id, &lease_id, key]);
+        Ok(Fetched { grant_id, lease_id, expires_at_ms })
+    }
+
+    fn refuse(&self, mut held: MutexGuard<'_, Held>, connector: &ConnectorId) -> Denial {
         let now = Instant::now();
         held.refused.retain(|_, refused| now.duration_since(refused.began) < WINDOW);
         let refused = held.refused.entry(connector.clone()).or_insert(Refused { began: now, count: 0 });
@@ -133,7 +180,27 @@ impl Broker {
         if count <= self.refusals.saturating_add(1) {
             self.note("credential_refused", Some("invalid_token"), &[&connector.to_string()]);
         }
-        Err(if count > self.refusals { Denial::TooOften(left) } else { Denial::Token })
+        if count > self.refusals { Denial::TooOften(left) } else { Denial::Token }
+    }
+
+    /// Who fetches for a connector, and what.
+    fn subject(&self, connector: &ConnectorId) -> Subject {
+        self.lock().book.subject(connector, self.clock.now_ms())
+    }
+
+    /// A lease, while it is remembered.
+    fn lease(&self, id: &str) -> Option<Lease> {
+        self.lock().book.find(id, self.clock.now_ms())
+    }
+
+    /// Takes credentials away from children that live. Says how many leases ended by it.
+    fn withdraw(&self, which: impl Fn(&Key) -> bool) -> usize {
+        let ended = self.lock().book.withdraw(self.clock.now_ms(), which);
+        for (connector, lease) in &ended {
+            let about = [&connector.to_string(), &lease.grant_id, &lease.lease_id, &lease.env_key];
+            self.note("credential_revoked", Some("operator"), &about.map(String::as_str));
+        }
+        ended.len()
     }
 
     fn note(&self, event: &'static str, reason: Option<&'static str>, about: &[&str]) {
@@ -150,32 +217,4 @@ fn digest(token: &[u8]) -> [u8; 32] {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn bridge() -> ConnectorId {
-        ConnectorId { kind: "external".to_owned(), name: "bridge".to_owned() }
-    }
-
-    #[test]
-    fn a_token_is_good_for_one_connector_as_it_stands_until_it_is_withdrawn() {
-        let rows = Arc::new(Mutex::new(Vec::new()));
-        let noted = Arc::clone(&rows);
-        let ledger: Ledger = Arc::new(move |row| noted.lock().unwrap().push((row.event, row.reason)));
-        let (broker, print, other) = (Broker::new(ledger, 100), Print::for_tests(1), Print::for_tests(2));
-        let granted = broker.grant(&bridge(), print);
-        let show = |print, token: &str| broker.check(&bridge(), print, Some(token.as_bytes()));
-        assert_eq!(show(print, &granted.token), Ok(granted.id.clone()));
-        assert_eq!(show(other, &granted.token), Err(Denial::Token), "it was started with something else");
-        assert_eq!(show(print, ""), Err(Denial::Token));
-        assert_eq!(broker.check(&bridge(), print, None), Err(Denial::Token));
-        let elsewhere = ConnectorId { name: "other".to_owned(), ..bridge() };
-        assert_eq!(broker.check(&elsewhere, print, Some(granted.token.as_bytes())), Err(Denial::Token));
-        let next = broker.grant(&bridge(), print);
-        assert_eq!((show(print, &granted.token), show(print, &next.token)), (Err(Denial::Token), Ok(next.id)));
-        assert!(broker.revoke(&bridge(), "operator") && !broker.revoke(&bridge(), "operator"));
-        assert_eq!(show(print, &next.token), Err(Denial::Token));
-        let revoked: Vec<_> = rows.lock().unwrap().iter().filter_map(|(_, reason)| *reason).collect();
-        assert_eq!(revoked.iter().filter(|reason| **reason != "invalid_token").count(), 2, "{revoked:?}");
-    }
-}
+mod tests;

@@ -23,6 +23,7 @@ use crate::{
     connectors::health::{Process, ProcessState},
     ingress::routes::Route,
     model::{happening::connector_process, ids::ConnectorId},
+    secrets::mask,
 };
 
 mod budget;
@@ -120,7 +121,7 @@ impl Keeper {
                 Over::Stopped => return,
                 Over::Ordered => budget = Budget::default(),
                 Over::Failed(reason) => {
-                    let reason: String = reason.chars().take(REASON).collect();
+                    let reason = mask::cut(&reason, REASON);
                     if !self.pause(&reason, &mut budget).await {
                         return;
                     }
@@ -154,7 +155,7 @@ impl Keeper {
         let context = &self.route.context;
         let (Some(child), Some(print)) = (&settings.child_process, Print::of(context)) else { return Over::Stopped };
         let broker = &self.external.broker;
-        let granted = broker.grant(self.id(), print);
+        let granted = broker.grant(self.id(), print, &child.credential_slots);
         let launch = Launch {
             context,
             child,

@@ -22,12 +22,13 @@ use crate::{
     delivery::http::retry_after_ms,
     egress::EgressError,
     metrics::sidecars::Delivered,
+    secrets::mask,
 };
 
 /// The wait that a 429 asks for when it names none, in milliseconds.
 const RATE_LIMITED_MS: i64 = 1_000;
 
-/// The longest reason, in characters.
+/// The longest reason, and the most that is kept of what is said of a success, in characters.
 const REASON_CHARS: usize = 500;
 
 impl External {
@@ -178,7 +179,8 @@ fn judge(said: &Said, now_ms: i64) -> Result<DeliveryReceipt, Failure> {
     let reason = said.clone().unwrap_or_else(|| "the sidecar says no more than that".to_owned());
     match outcome {
         Outcome::Committed if status.is_success() => {
-            let detail = said.map_or_else(|| "null".to_owned(), |said| json!({ "detail": said }).to_string());
+            let kept = said.map(|said| json!({ "detail": mask::cut(&said, REASON_CHARS) }).to_string());
+            let detail = kept.unwrap_or_else(|| "null".to_owned());
             Ok(DeliveryReceipt { platform_id: None, detail })
         }
         Outcome::Committed => {
@@ -204,7 +206,7 @@ fn terminal(code: &str, reason: String) -> Failure {
 }
 
 fn failure(kind: FailureKind, code: &str, reason: &str) -> Failure {
-    let reason = reason.chars().take(REASON_CHARS).collect();
+    let reason = mask::cut(reason, REASON_CHARS);
     Failure { kind, code: code.to_owned(), reason, retry_after_ms: None }
 }
 

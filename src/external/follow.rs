@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    External, KIND,
+    External, KIND, broker,
     call::{Mute, Sidecar},
     child::Keeper,
     print::Print,
@@ -52,7 +52,12 @@ pub async fn run(external: Arc<External>, routes: Arc<Routes>, daemon: Arc<str>,
         for (id, one) in &mut followed {
             match wanted.iter().find(|route| route.rules.connector == *id) {
                 Some(route) if one.stays(route) => one.route = Arc::clone(route),
-                _ => one.stop.cancel(),
+                next => {
+                    if let Some(next) = next {
+                        external.broker.revoke(id, broker::why(&one.route.context, &next.context));
+                    }
+                    one.stop.cancel();
+                }
             }
         }
         for route in wanted {

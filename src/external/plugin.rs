@@ -1,6 +1,6 @@
 //! The kind `external`, as the host calls it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use serde_json::{Map, Value};
@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::{External, route, settings};
 use crate::{
     connectors::{
-        Answer, Context, Defined, Fault, Order, Plugin, Refusal, Request, StoredSecret,
+        Answer, Context, Defined, Fault, Plugin, Refusal, Request, StoredSecret,
         health::Health,
         manifest::Manifest,
         outbound::WrongSetting,
@@ -47,6 +47,14 @@ impl Plugin for External {
         "/events"
     }
 
+    /// A program that runs takes nobody for itself but itself.
+    fn fill_sample(&self, connector: &ConnectorId, sample: &mut Value) {
+        let manifest = self.fleet.find(connector).and_then(|watch| watch.manifest(Duration::MAX));
+        if let (Some(manifest), Some(sample)) = (manifest, sample.as_object_mut()) {
+            sample.insert("instance_id".to_owned(), manifest.instance_id.into());
+        }
+    }
+
     fn health(&self, connector: &ConnectorId) -> Option<Health> {
         self.fleet.find(connector).map(|watch| watch.health())
     }
@@ -55,16 +63,10 @@ impl Plugin for External {
         settings::stored_secrets(settings)
     }
 
-    fn obey(&self, connector: &ConnectorId, order: Order) -> bool {
+    fn restart(&self, connector: &ConnectorId) -> bool {
         let child = self.fleet.find(connector).filter(|watch| watch.health().process.is_some());
         let Some(watch) = child else { return false };
-        match order {
-            Order::Restart => watch.order_restart(),
-            Order::Revoke => {
-                self.broker.revoke(connector, "operator");
-                watch.process(|process| process.grant_id = None);
-            }
-        }
+        watch.order_restart();
         true
     }
 

@@ -12,6 +12,7 @@ use super::protocol::{RUNTIME_VERSION, Report, ReportedStatus, SidecarManifest};
 use crate::{
     connectors::health::{Health, HealthState, Process},
     model::ids::ConnectorId,
+    secrets::mask,
 };
 
 /// The shortest wait of a delivery that is put off, in milliseconds.
@@ -175,9 +176,7 @@ impl Watch {
 
     fn turn(&self, mut health: Health, waits: Option<&'static str>) -> Option<Turn> {
         for words in [&mut health.reason, &mut health.instance_id].into_iter().flatten() {
-            if let Some((end, _)) = words.char_indices().nth(WORDS) {
-                words.truncate(end);
-            }
+            *words = mask::cut(words, WORDS);
         }
         let mut seen = self.lock();
         let (from, to, reason) = (seen.health.state, health.state, health.reason.clone());

@@ -47,6 +47,16 @@ pub fn mask(text: &str) -> Cow<'_, str> {
     KNOWN.mask_text(text)
 }
 
+/// What is kept and shown of words that somebody else has written: known values masked, and then no more than so many
+/// characters. Half of a value that was cut first would not be found again.
+pub fn cut(text: &str, chars: usize) -> String {
+    let mut masked = mask(text).into_owned();
+    if let Some((end, _)) = masked.char_indices().nth(chars) {
+        masked.truncate(end);
+    }
+    masked
+}
+
 /// The bytes with every known value in them masked.
 pub fn mask_bytes(bytes: &[u8]) -> Cow<'_, [u8]> {
     KNOWN.mask(bytes)

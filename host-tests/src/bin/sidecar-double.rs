@@ -133,7 +133,9 @@ impl Double {
             "long" => {
                 return json!({ "status": "ready", "instance_id": self.instance, "detail": "x".repeat(65 * 1024) });
             }
-            "impostor" => return json!({ "status": "ready", "instance_id": "somebody-else" }),
+            _ if health.starts_with("impostor-") => {
+                return json!({ "status": "ready", "instance_id": health.trim_start_matches("impostor-") });
+            }
             "starting" | "degraded" | "draining" => health,
             _ => "ready",
         };

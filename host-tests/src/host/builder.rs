@@ -1,7 +1,11 @@
 //! How a daemon is started: its files, its flags, its environment.
 
 use std::{
-    fs,
+    fs::{self, Permissions},
+    os::unix::{
+        fs::{MetadataExt as _, PermissionsExt as _, chown},
+        process::CommandExt as _,
+    },
     path::{Path, PathBuf},
     process::Command,
 };
@@ -16,6 +20,12 @@ use crate::{
 
 const TOKEN_VARIABLE: &str = "KHEISH_DAEMON_ADMIN_TOKEN";
 
+/// The user and the group that nothing belongs to.
+const NOBODY: u32 = 65_534;
+
+/// The copy of the binary that an ordinary user's daemon runs.
+const OWN_BINARY: &str = "kheishd";
+
 /// How a daemon shall be started.
 #[derive(Clone, Debug)]
 pub struct HostBuilder {
@@ -27,6 +37,7 @@ pub struct HostBuilder {
     pub(super) env: Vec<(String, String)>,
     pub(super) flags: Vec<String>,
     pub(super) token: Option<String>,
+    pub(super) unprivileged: bool,
 }
 
 impl HostBuilder {
@@ -100,6 +111,13 @@ impl HostBuilder {
         self.env(TOKEN_VARIABLE, token)
     }
 
+    /// The daemon runs as an ordinary user, also where the test runs as root.
+    #[must_use]
+    pub fn unprivileged(mut self) -> Self {
+        self.unprivileged = true;
+        self
+    }
+
     /// Starts the daemon and waits until it takes work.
     pub async fn start(self) -> Host {
         let folder = self.unpack();
@@ -124,11 +142,25 @@ impl HostBuilder {
                 fs::write(folder.path().join(name), text).expect("a configuration file is written");
             }
         }
+        if self.drops_root() {
+            hand_over(folder.path());
+        }
         folder
     }
 
+    /// Whether the daemon has to be made an ordinary user's.
+    fn drops_root(&self) -> bool {
+        self.unprivileged && fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
+    }
+
     pub(super) fn command(&self, folder: &Path) -> Command {
-        let mut command = Command::new(places::binary());
+        let mut command = if self.drops_root() {
+            let mut command = Command::new(folder.join(OWN_BINARY));
+            command.uid(NOBODY).gid(NOBODY);
+            command
+        } else {
+            Command::new(places::binary())
+        };
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("KHEISH")) {
             command.env_remove(name);
         }
@@ -145,6 +177,17 @@ impl HostBuilder {
         command.args(&self.flags);
         command
     }
+}
+
+/// Gives a folder and what is in it to [`NOBODY`], with a binary that it can get at: the test's own may lie where it cannot.
+fn hand_over(folder: &Path) {
+    let entries = fs::read_dir(folder).expect("the folder is read").flatten().map(|entry| entry.path());
+    for path in entries.chain([folder.to_owned()]) {
+        chown(path, Some(NOBODY), Some(NOBODY)).expect("a path is given away");
+    }
+    let binary = folder.join(OWN_BINARY);
+    fs::copy(places::binary(), &binary).expect("the binary is copied");
+    fs::set_permissions(&binary, Permissions::from_mode(0o755)).expect("the binary's mode is set");
 }
 
 fn file_name(guest: &str) -> &str {

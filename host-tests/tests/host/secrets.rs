@@ -1,5 +1,6 @@
 //! Secrets at rest: the master key, its replacement, and that no value is found anywhere.
 
+mod cut;
 mod rest;
 mod rotation;
 mod search;

@@ -2,12 +2,15 @@
 
 mod batch;
 mod child;
+mod concealed;
 mod credentials;
 mod deliver;
 mod files;
 mod health;
 mod ingress;
 mod settings;
+mod trial;
+mod words;
 
 use kheish_host_tests::{
     host::{Host, HostBuilder},

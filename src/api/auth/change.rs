@@ -8,7 +8,7 @@ use super::{
     access,
     audit::{Audit, Event},
 };
-use crate::{model::ids::DeliveryId, secrets::mask::mask};
+use crate::{model::ids::DeliveryId, secrets::mask};
 
 /// Characters of a path that are kept.
 const PATH: usize = 256;
@@ -39,7 +39,7 @@ impl Change {
         let event = || Event {
             event: "control_write",
             method: Some(method.to_string()),
-            path: Some(mask(path).chars().take(PATH).collect()),
+            path: Some(mask::cut(path, PATH)),
             role: Some(role),
             remote: Some(remote),
             ..Event::default()

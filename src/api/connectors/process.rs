@@ -5,7 +5,6 @@ use serde::Serialize;
 
 use super::{Api, DOMAIN, not_found};
 use crate::{
-    connectors::Order,
     model::ids::ConnectorId,
     wire::{extract, problem::Problem},
 };
@@ -34,36 +33,12 @@ pub async fn restart(
     State(api): State<Api>,
     extract::Path((kind, name)): extract::Path<(String, String)>,
 ) -> Result<Json<OrderView>, Problem> {
-    order(&api, &ConnectorId { kind, name }, Order::Restart)
-}
-
-/// Let the program of a connector fetch no credentials any more.
-///
-/// It goes on running, and gets a new grant when it is started anew. The secrets themselves stay as they are.
-#[utoipa::path(
-    post, path = "/v1/runtime/connectors/{kind}/{name}/credentials/revoke", operation_id = "revoke_connector_credentials",
-    tag = "connectors",
-    params(("kind" = String, Path, description = "Its kind."), ("name" = String, Path, description = "Its name.")),
-    responses(
-        (status = 200, description = "Its token is good for nothing any more.", body = OrderView),
-        (status = 400, description = "unknown_kind"),
-        (status = 404, description = "connector_not_found"),
-        (status = 409, description = "no_process"),
-    ),
-)]
-pub async fn revoke_credentials(
-    State(api): State<Api>,
-    extract::Path((kind, name)): extract::Path<(String, String)>,
-) -> Result<Json<OrderView>, Problem> {
-    order(&api, &ConnectorId { kind, name }, Order::Revoke)
-}
-
-fn order(api: &Api, id: &ConnectorId, order: Order) -> Result<Json<OrderView>, Problem> {
-    if api.connectors.get(id).is_none() {
-        return Err(not_found(api, id));
+    let id = ConnectorId { kind, name };
+    if api.connectors.get(&id).is_none() {
+        return Err(not_found(&api, &id));
     }
-    let route = api.connectors.routes().find(id);
-    if route.is_some_and(|route| route.plugin.obey(id, order)) {
+    let route = api.connectors.routes().find(&id);
+    if route.is_some_and(|route| route.plugin.restart(&id)) {
         return Ok(Json(OrderView { accepted: true }));
     }
     let detail = format!("the daemon starts no program for connector `{id}`");

@@ -135,7 +135,9 @@ fn sample(api: &Api, manifest: &Manifest, route: &Route, text: Option<&str>) -> 
         return Err(Problem::bad_request(DOMAIN, "sample_missing", detail));
     };
     let id = format!("kheishd-test-{}", api.clock.instance_id());
-    Ok(filled(sample, &id, text.unwrap_or("A test event from kheishd.")).to_string())
+    let mut event = filled(sample, &id, text.unwrap_or("A test event from kheishd."));
+    route.plugin.fill_sample(&route.rules.connector, &mut event);
+    Ok(event.to_string())
 }
 
 fn filled(sample: &Value, id: &str, text: &str) -> Value {

@@ -58,13 +58,6 @@ pub enum ConnectorsCommand {
         /// Its name.
         name: String,
     },
-    /// Let the program of a connector fetch no credentials any more, until it is started anew.
-    Revoke {
-        /// Its kind.
-        kind: String,
-        /// Its name.
-        name: String,
-    },
     /// List the kinds that plugins provide, or show one with its settings and secrets.
     Kinds {
         /// The kind.
@@ -89,13 +82,7 @@ pub(super) async fn run(console: &Console, command: ConnectorsCommand) -> Result
             put(console, (&kind, &name), &document.read()?, (if_match.as_deref(), dry_run)).await
         }
         ConnectorsCommand::Delete { kind, name, yes } => delete(console, &kind, &name, yes).await,
-        ConnectorsCommand::Restart { kind, name } => {
-            order(console, (&kind, &name), "restart", "is started anew: connectors get shows how far it is").await
-        }
-        ConnectorsCommand::Revoke { kind, name } => {
-            let done = "fetches no credentials any more, until connectors restart";
-            order(console, (&kind, &name), "credentials/revoke", done).await
-        }
+        ConnectorsCommand::Restart { kind, name } => restart(console, &kind, &name).await,
         ConnectorsCommand::Kinds { kind: None } => kinds::show_all(console).await,
         ConnectorsCommand::Kinds { kind: Some(kind) } => kinds::show(console, &kind).await,
         ConnectorsCommand::Apply(args) => apply::run(console, &args).await,
@@ -182,12 +169,13 @@ async fn put(
     console.out.line(format_args!("{id} {done}: revision {}, {now}", view["revision"]))
 }
 
-async fn order(console: &Console, (kind, name): (&str, &str), order: &str, done: &str) -> Result<(), Failure> {
-    let answer = console.client.send(Method::POST, &format!("{}/{order}", place(kind, name)?), None).await?;
+async fn restart(console: &Console, kind: &str, name: &str) -> Result<(), Failure> {
+    let answer = console.client.send(Method::POST, &format!("{}/restart", place(kind, name)?), None).await?;
     if console.out.is_json() {
         return console.out.document(&answer.body);
     }
-    console.out.line(format_args!("{} {done}", printable(&format!("{kind}/{name}"))))
+    let id = printable(&format!("{kind}/{name}"));
+    console.out.line(format_args!("{id} is started anew: connectors get shows how far it is"))
 }
 
 async fn delete(console: &Console, kind: &str, name: &str, yes: bool) -> Result<(), Failure> {

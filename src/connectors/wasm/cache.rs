@@ -35,8 +35,8 @@ impl CompiledCode {
             .create(&folder)
             .with_context(|| format!("creating the folder for compiled code `{}`", folder.display()))?;
         let metadata = fs::metadata(&folder)?;
-        let owner = fs::metadata("/proc/self").map_or(metadata.uid(), |process| process.uid());
-        if metadata.permissions().mode() & 0o022 != 0 || metadata.uid() != owner {
+        let own = metadata.uid() == rustix::process::geteuid().as_raw();
+        if metadata.permissions().mode() & 0o022 != 0 || !own {
             bail!(
                 "others can write to `{}`, and what is in it is run as native code: make it the daemon's own, mode 0700",
                 folder.display()

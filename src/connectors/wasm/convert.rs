@@ -10,6 +10,7 @@ use crate::{
         event::{Event, InlineFile, InputPart, Relation, RemoteFile, SessionKey, Settle},
         target::ReplyTarget,
     },
+    secrets::mask,
 };
 
 mod delivery;
@@ -65,7 +66,7 @@ pub(super) fn answer(kind: &str, outcome: Outcome, effects: Vec<Effect>) -> Resu
             if !(400..500).contains(&refused.status) || !(1..=64).contains(&code.len()) || !code.bytes().all(plain) {
                 return Err(breach(format!("it refused with status {} and code {code:?}", refused.status)));
             }
-            let reason = refused.reason.chars().take(REASON_CHARS).collect();
+            let reason = mask::cut(&refused.reason, REASON_CHARS);
             Ok(Answer::Refuse(Refusal { status: refused.status, code: refused.code, reason }))
         }
     }

@@ -96,11 +96,11 @@ impl Failure {
     }
 }
 
-/// Keys that a provider repeats are masked before anything is cut.
+/// What is kept of a provider's words, on one line.
 fn error(code: &str, detail: &str) -> RunError {
-    let masked = mask::mask(detail);
-    let plain = masked.chars().map(|letter| if letter.is_control() { ' ' } else { letter });
-    RunError { code: code.to_owned(), detail: plain.take(MESSAGE_CHARS).collect() }
+    let kept = mask::cut(detail, MESSAGE_CHARS);
+    let plain = kept.chars().map(|letter| if letter.is_control() { ' ' } else { letter });
+    RunError { code: code.to_owned(), detail: plain.collect() }
 }
 
 fn is_passing(status: u16) -> bool {

@@ -68,10 +68,9 @@ fn unavailable(detail: String) -> Failure {
     Failure::passing("push_unavailable", detail)
 }
 
-/// Secrets that a receiver repeats are masked before anything is cut.
+/// What is kept of a receiver's words, on one line.
 fn plain(text: &str) -> String {
-    let masked = mask::mask(text);
-    masked.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).take(MESSAGE_CHARS).collect()
+    mask::cut(text, MESSAGE_CHARS).chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use axum::{
 use serde::Serialize;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::Denial;
+use super::{Asked, Denial, Fetched};
 use crate::{
     external::{
         KIND,
@@ -31,11 +31,12 @@ pub fn router(sidecars: Sidecars) -> OpenApiRouter {
 #[schema(as = ExternalCredential)]
 struct Credential {
     value: String,
-    /// This fetch, in the audit file.
+    /// What this program has of this credential, in the audit file and for operators. The same until its end.
     lease_id: String,
     /// What the child was given at its start, in the audit file.
     grant_id: String,
-    /// When to fetch it again, in milliseconds since 1970. The token goes on being good while the child lives.
+    /// The lease's end, in milliseconds since 1970: fetch it again before, which renews the lease. The token goes on being
+    /// good while the child lives.
     expires_at_ms: i64,
 }
 
@@ -54,6 +55,7 @@ struct Credential {
     responses(
         (status = 200, description = "Its value now; not to be kept by anybody else", body = Credential),
         (status = 401, description = "invalid_token: none, not this one, or not any more"),
+        (status = 403, description = "credential_revoked: an operator has taken it away"),
         (status = 404, description = "connector_not_found, credential_not_found"),
         (status = 429, description = "rate_limited: too many requests without a good token"),
     )
@@ -69,15 +71,12 @@ async fn fetch(
     let route = sidecars.ingress.routes.find(&id).ok_or_else(missing)?;
     let print = Print::of(&route.context).ok_or_else(missing)?;
     let broker = &sidecars.external.broker;
-    let grant_id = broker.check(&id, print, bearer(&headers)).map_err(denied)?;
-    let Some(secret) = route.context.secrets.get(&print::slot(&key)) else {
-        let detail = format!("connector `{id}` names no credential `{key}` among its credential_slots");
-        return Err(Problem::not_found(DOMAIN, "credential_not_found", detail));
-    };
+    let asked = Asked { connector: &id, print, token: bearer(&headers), key: &key };
+    let fetched = broker.fetch(&asked, sidecars.external.bounds.child.lease_ms);
+    let Fetched { grant_id, lease_id, expires_at_ms } = fetched.map_err(|denial| denied(denial, &id, &key))?;
+    // What the grant was made with is what the connector has now: the value is there.
+    let secret = route.context.secrets.get(&print::slot(&key)).ok_or_else(|| Problem::internal(DOMAIN))?;
     let value = String::from_utf8(secret.expose().to_vec()).map_err(|_| Problem::internal(DOMAIN))?;
-    let lease_id = format!("lease_{:032x}", rand::random::<u128>());
-    broker.note("credential_fetched", None, &[&id.to_string(), &grant_id, &lease_id, &key]);
-    let expires_at_ms = sidecars.ingress.clock.now_ms().saturating_add(sidecars.external.bounds.child.lease_ms);
     let answer = Json(Credential { value, lease_id, grant_id, expires_at_ms });
     Ok(([(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))], answer).into_response())
 }
@@ -86,7 +85,7 @@ fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     headers.get(header::AUTHORIZATION)?.as_bytes().strip_prefix(b"Bearer ")
 }
 
-fn denied(denial: Denial) -> Problem {
+fn denied(denial: Denial, id: &ConnectorId, key: &str) -> Problem {
     let detail = "show the token that this child was started with; it ends with the child, and when it is withdrawn";
     match denial {
         Denial::Token => Problem::new(StatusCode::UNAUTHORIZED, DOMAIN, "invalid_token", detail)
@@ -94,6 +93,18 @@ fn denied(denial: Denial) -> Problem {
         Denial::TooOften(left) => {
             let wait_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX).max(1);
             Problem::too_many_requests(DOMAIN, "rate_limited", detail, wait_ms)
+        }
+        Denial::Key => {
+            let detail = format!("connector `{id}` names no credential `{key}` among its credential_slots");
+            Problem::not_found(DOMAIN, "credential_not_found", detail)
+        }
+        Denial::Withdrawn => {
+            let detail = format!(
+                "an operator has taken the credential `{key}` away from this program; `kheishd connectors restart external \
+                 {}` starts it with what its settings name",
+                id.name
+            );
+            Problem::new(StatusCode::FORBIDDEN, DOMAIN, "credential_revoked", detail)
         }
     }
 }

@@ -76,3 +76,9 @@ async fn what_takes_longer_than_its_lease_is_refused() {
     let both = with_settings("[delivery]\nlease_ms = 2000\n").await;
     assert_refused(&both, &["guests.delivery_deadline_ms (30000)", "egress.timeout_ms (15000)"]);
 }
+
+#[tokio::test]
+async fn a_batch_that_never_fits_into_the_queue_is_refused() {
+    let ended = with_settings("[store]\nqueue_length = 50\n").await;
+    assert_refused(&ended, &["sidecars.batch_events is 64", "store.queue_length leaves room for 50"]);
+}

@@ -1,10 +1,17 @@
 //! The way out: what a guest is given to send, and what it may say of it.
 
+use std::borrow::Cow;
+
+use serde::de::IgnoredAny;
+
 use super::{REASON_CHARS, breach};
-use crate::connectors::{
-    Effect, Fault,
-    outgoing::{Attempt, DeliveryReceipt, Failure, FailureKind, Finding, Outgoing, Search},
-    wasm::bindings::{exports::kheish::connector::reconciliation, kheish::connector::types as wit},
+use crate::{
+    connectors::{
+        Effect, Fault,
+        outgoing::{Attempt, DeliveryReceipt, Failure, FailureKind, Finding, Outgoing, Search},
+        wasm::bindings::{exports::kheish::connector::reconciliation, kheish::connector::types as wit},
+    },
+    secrets::mask,
 };
 
 /// What a platform calls what it took, in bytes.
@@ -43,7 +50,7 @@ pub(in crate::connectors::wasm) fn outgoing(outgoing: Outgoing) -> wit::Outgoing
 
 /// The normalised route is checked where an address is made of it; a refusal is shown to whoever wrote the route, and is cut.
 pub(in crate::connectors::wasm) fn checked_route(checked: Result<String, String>) -> Result<String, String> {
-    checked.map_err(|reason| reason.chars().take(REASON_CHARS).collect())
+    checked.map_err(|reason| mask::cut(&reason, REASON_CHARS))
 }
 
 pub(in crate::connectors::wasm) fn attempt(
@@ -77,15 +84,24 @@ fn receipt(receipt: wit::Receipt) -> Result<DeliveryReceipt, Fault> {
     if receipt.detail.len() > DETAIL_BYTES {
         return Err(breach(format!("a receipt's detail has at most {DETAIL_BYTES} bytes")));
     }
-    serde_json::from_str::<serde::de::IgnoredAny>(&receipt.detail)
+    serde_json::from_str::<IgnoredAny>(&receipt.detail)
         .map_err(|error| breach(format!("a receipt's detail is not JSON: {error}")))?;
-    Ok(DeliveryReceipt { platform_id: receipt.platform_id, detail: receipt.detail })
+    Ok(DeliveryReceipt { platform_id: receipt.platform_id, detail: masked(receipt.detail) })
+}
+
+/// JSON as it is kept: a value that is masked may have been more than the inside of a string.
+fn masked(json: String) -> String {
+    match mask::mask(&json) {
+        Cow::Borrowed(_) => json,
+        Cow::Owned(masked) if serde_json::from_str::<IgnoredAny>(&masked).is_ok() => masked,
+        Cow::Owned(masked) => serde_json::Value::String(masked).to_string(),
+    }
 }
 
 pub(in crate::connectors::wasm) fn failure(failure: wit::Failure) -> Result<Failure, Fault> {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_.-".contains(&byte);
     if !(1..=CODE_BYTES).contains(&failure.code.len()) || !failure.code.bytes().all(plain) {
-        let code: String = failure.code.chars().take(CODE_BYTES).collect();
+        let code = mask::cut(&failure.code, CODE_BYTES);
         return Err(breach(format!("it failed with code {code:?}: expected 1 to {CODE_BYTES} of `a-z 0-9 _ . -`")));
     }
     let asked = failure.retry_after_ms.map(|wait| i64::try_from(wait).unwrap_or(i64::MAX));
@@ -97,7 +113,7 @@ pub(in crate::connectors::wasm) fn failure(failure: wit::Failure) -> Result<Fail
             wit::FailureKind::Unauthorized => FailureKind::Unauthorized,
         },
         code: failure.code,
-        reason: failure.reason.chars().take(FAILURE_CHARS).collect(),
+        reason: mask::cut(&failure.reason, FAILURE_CHARS),
         retry_after_ms: asked,
     })
 }

@@ -40,7 +40,7 @@ async fn a_child_that_ends_or_does_not_answer_is_started_again() {
         ("exit/7", "exit code 7"),
         ("health/mute", "probe_timeout_ms"),
         ("health/long", "too long"),
-        ("health/impostor", "somebody-else"),
+        ("health/impostor-somebody-else", "somebody-else"),
     ] {
         child.told(what).await;
         pid = another(&host, pid).await;
@@ -131,9 +131,8 @@ async fn only_a_child_can_be_ordered_about() {
     let remote =
         json!({ "platform": "forge", "base_url": "https://bridge.example", "allow_unauthenticated_ingress": true });
     host.put(PATH, &remote).await.expect(201);
-    for order in ["restart", "credentials/revoke"] {
-        host.post(&format!("{PATH}/{order}"), &json!({})).await.problem(409, "connectors", "no_process");
-    }
+    host.post(&format!("{PATH}/restart"), &json!({})).await.problem(409, "connectors", "no_process");
+    host.get("/v1/runtime/auth/subjects/connector:bridge").await.problem(404, "credentials", "subject_not_found");
     let ran = Cli::of(&host).run(&["connectors", "restart", "external", "bridge"]).await;
     ran.says(&["starts no program"]);
     assert_ne!(ran.code, Some(0));
