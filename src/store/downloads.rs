@@ -5,10 +5,7 @@ use super::{
     sql::{Query, Row},
     writer::Tx,
 };
-use crate::model::{
-    ids::{RunId, SessionId},
-    run::RunInput,
-};
+use crate::model::ids::{RunId, SessionId};
 
 /// A file that a new run waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -178,27 +175,4 @@ pub async fn left(tx: &mut Tx<'_>, run: RunId) -> Result<i64, StoreError> {
 pub async fn any_in(tx: &mut Tx<'_>, session: &str) -> Result<bool, StoreError> {
     let query = Query::new("SELECT 1 FROM downloads WHERE session_id = ? LIMIT 1").bind(session);
     Ok(!tx.fetch(query).await?.is_empty())
-}
-
-/// The input of a run that is queued. Its session is locked by the caller.
-pub async fn input(tx: &mut Tx<'_>, run: RunId) -> Result<Option<Vec<RunInput>>, StoreError> {
-    let rows = tx.fetch(Query::new("SELECT input FROM runs WHERE id = ? AND status = 0").bind(run)).await?;
-    let Some(mut row) = rows.into_iter().next() else { return Ok(None) };
-    let text: String = row.take()?;
-    serde_json::from_str(&text).map(Some).map_err(|_| StoreError::Damaged("a run's input cannot be read"))
-}
-
-/// Changes the input of a run that is queued.
-pub async fn set_input(tx: &mut Tx<'_>, run: RunId, input: &[RunInput]) -> Result<(), StoreError> {
-    let text = serde_json::to_string(input).map_err(|_| StoreError::Damaged("a run's input cannot be written"))?;
-    tx.execute(Query::new("UPDATE runs SET input = ? WHERE id = ? AND status = 0").bind(text).bind(run)).await?;
-    Ok(())
-}
-
-/// A session whose oldest run waited is ready at once.
-pub async fn hurry(tx: &mut Tx<'_>, session: &str, now_ms: i64) -> Result<(), StoreError> {
-    let query = Query::new("UPDATE sessions SET ready_at = ? WHERE id = ? AND state = 1 AND ready_at > ?");
-    tx.execute(query.bind(now_ms).bind(session).bind(now_ms)).await?;
-    tx.wake_runs();
-    Ok(())
 }

@@ -8,6 +8,7 @@ use crate::{
         downloads::{self, Download, Which},
         heads::{self, Line},
         pauses::{self, Standing},
+        runs,
         writer::{Command, Tx},
     },
 };
@@ -176,15 +177,15 @@ async fn settle_one(settle: &Settle, tx: &mut Tx<'_>) -> Result<bool, StoreError
     if !downloads::end(tx, download).await? {
         return Ok(false);
     }
-    if let Some(mut input) = downloads::input(tx, download.run).await? {
+    if let Some(mut input) = runs::queued_input(tx, download.run).await? {
         let part = usize::try_from(download.part).ok().and_then(|part| input.get_mut(part));
         if let Some(part) = part {
             put_in_place(part, download, fetched, tx).await?;
-            downloads::set_input(tx, download.run, &input).await?;
+            runs::set_queued_input(tx, download.run, &input).await?;
         }
     }
     if downloads::left(tx, download.run).await? == 0 {
-        downloads::hurry(tx, &download.session, *now_ms).await?;
+        heads::hurry(tx, &download.session, *now_ms).await?;
     }
     Ok(true)
 }
