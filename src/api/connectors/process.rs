@@ -3,7 +3,7 @@
 use axum::{Json, extract::State};
 use serde::Serialize;
 
-use super::{Api, DOMAIN, not_found};
+use super::{Api, DOMAIN, Which, not_found};
 use crate::{
     connectors::Order,
     model::ids::ConnectorId,
@@ -22,7 +22,7 @@ pub struct OrderView {
 /// It is asked to end, and started as its settings say now; also when it was started too often and stays down.
 #[utoipa::path(
     post, path = "/v1/runtime/connectors/{kind}/{name}/restart", operation_id = "restart_connector", tag = "connectors",
-    params(("kind" = String, Path, description = "Its kind."), ("name" = String, Path, description = "Its name.")),
+    params(Which),
     responses(
         (status = 200, description = "It is on its way; the connector's status shows how far.", body = OrderView),
         (status = 400, description = "unknown_kind"),
@@ -32,9 +32,9 @@ pub struct OrderView {
 )]
 pub async fn restart(
     State(api): State<Api>,
-    extract::Path((kind, name)): extract::Path<(String, String)>,
+    extract::Path(which): extract::Path<Which>,
 ) -> Result<Json<OrderView>, Problem> {
-    order(&api, &ConnectorId { kind, name }, Order::Restart)
+    order(&api, &which.into(), Order::Restart)
 }
 
 /// Let the program of a connector fetch no credentials any more.
@@ -43,7 +43,7 @@ pub async fn restart(
 #[utoipa::path(
     post, path = "/v1/runtime/connectors/{kind}/{name}/credentials/revoke", operation_id = "revoke_connector_credentials",
     tag = "connectors",
-    params(("kind" = String, Path, description = "Its kind."), ("name" = String, Path, description = "Its name.")),
+    params(Which),
     responses(
         (status = 200, description = "Its token is good for nothing any more.", body = OrderView),
         (status = 400, description = "unknown_kind"),
@@ -53,9 +53,9 @@ pub async fn restart(
 )]
 pub async fn revoke_credentials(
     State(api): State<Api>,
-    extract::Path((kind, name)): extract::Path<(String, String)>,
+    extract::Path(which): extract::Path<Which>,
 ) -> Result<Json<OrderView>, Problem> {
-    order(&api, &ConnectorId { kind, name }, Order::Revoke)
+    order(&api, &which.into(), Order::Revoke)
 }
 
 fn order(api: &Api, id: &ConnectorId, order: Order) -> Result<Json<OrderView>, Problem> {
