@@ -35,6 +35,10 @@ use presence::PresenceSettings;
 use server::ServerSettings;
 use sidecars::SidecarSettings;
 
+/// What the end of a program takes beyond its grace, in milliseconds: it is killed, its last words are read, and its duty is let
+/// go.
+const CHILD_END_MS: u64 = 2_000;
+
 /// Everything that can be set.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -130,7 +134,8 @@ impl Settings {
     }
 
     /// Says which settings do not fit each other. Nobody renews the lease of a lane: whatever is sent or looked up in it has to
-    /// end before. Leases of files are made to fit, and those of runs are renewed.
+    /// end before. Leases of files are made to fit, and those of runs are renewed. A daemon that is asked to stop waits for its
+    /// programs.
     pub fn check(&self) -> Result<(), Vec<String>> {
         let lease_ms = u64::try_from(self.delivery.lease_ms).unwrap_or(0);
         let mut wrong = Vec::new();
@@ -147,6 +152,14 @@ impl Settings {
             wrong.push(format!(
                 "delivery.lease_ms is {lease_ms}: what goes to a URL may take egress.timeout_ms ({request_ms}), and would be \
                  said to be unknown while it is under way; give a longer lease, or less time"
+            ));
+        }
+        let (all_ms, child_ms) = (self.server.shutdown_grace_ms, self.sidecars.child.stop_grace_ms);
+        if all_ms < child_ms.saturating_add(CHILD_END_MS) {
+            wrong.push(format!(
+                "server.shutdown_grace_ms is {all_ms}: a program that the daemon has started may take \
+                 sidecars.child.stop_grace_ms ({child_ms}) to end and is then cleared away, within {CHILD_END_MS} more; give the \
+                 daemon more time, or its programs less"
             ));
         }
         if wrong.is_empty() { Ok(()) } else { Err(wrong) }
@@ -192,6 +205,17 @@ mod tests {
         assert!(Settings::default().check().is_ok());
         assert_eq!((wrong(1_000, 899, 999), wrong(1_000, 900, 999), wrong(1_000, 899, 1_000)), (0, 1, 1));
         assert_eq!((wrong(1_000, u64::MAX, u64::MAX), wrong(-1, 0, 0)), (2, 2));
+    }
+
+    #[test]
+    fn a_daemon_outlives_its_programs() {
+        let is_good = |all_ms: u64, child_ms: u64| {
+            let mut settings = Settings::default();
+            (settings.server.shutdown_grace_ms, settings.sidecars.child.stop_grace_ms) = (all_ms, child_ms);
+            settings.check().is_ok()
+        };
+        assert!(is_good(2_000, 0) && is_good(12_000, 10_000) && is_good(u64::MAX, u64::MAX));
+        assert!(!is_good(1_999, 0) && !is_good(11_999, 10_000) && !is_good(10_000, u64::MAX));
     }
 
     #[test]
