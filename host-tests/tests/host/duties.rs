@@ -44,8 +44,7 @@ pub(crate) async fn left_behind(host: &Host) {
 /// How many somebody has.
 pub(crate) async fn held(host: &Host) -> i64 {
     let store = open(host).await;
-    let count = Query::new("SELECT COUNT(*) FROM duties WHERE until_ms > 0");
-    let held = store.read(count).await.unwrap().remove(0).take().unwrap();
+    let held = store.read(Query::new("SELECT COUNT(*) FROM duties")).await.unwrap().remove(0).take().unwrap();
     store.close().await;
     held
 }

@@ -20,6 +20,7 @@ async fn a_deleted_connector_s_whole_family_ends() {
     eventually("the family is there", async || (child.processes().len() >= 6).then_some(())).await;
     host.delete(PATH).await.expect(200);
     child.is_gone().await;
+    eventually("its duty is forgotten", async || (duties::held(&host).await == 0).then_some(())).await;
 }
 
 /// Makes the connector of one that does not listen.
