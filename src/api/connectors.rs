@@ -91,10 +91,7 @@ pub async fn list(
         (status = 404, description = "connector_not_found"),
     ),
 )]
-pub async fn get(
-    State(api): State<Api>,
-    extract::Path(which): extract::Path<Which>,
-) -> Result<Response, Problem> {
+pub async fn get(State(api): State<Api>, extract::Path(which): extract::Path<Which>) -> Result<Response, Problem> {
     let id = ConnectorId::from(which);
     let entry = api.connectors.get(&id).ok_or_else(|| not_found(&api, &id))?;
     let paused = api.connectors.pauses().await?;
