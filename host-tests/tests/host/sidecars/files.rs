@@ -16,6 +16,11 @@ use super::builder;
 
 const BYTES: &[u8] = b"the bytes of a file";
 
+/// Time enough to look at what is on its way.
+fn patient() -> String {
+    super::QUICK.replace("timeout_ms = 700", "timeout_ms = 30000")
+}
+
 /// An event of the connector is answered with a text and a file. Gives the run and the file's id.
 pub(super) async fn answer_with_file(host: &Host, connector: &str) -> (String, String) {
     answer_to(host, connector, &event("e-1", "question")).await
@@ -43,9 +48,8 @@ async fn a_sidecar_fetches_a_file_while_the_delivery_is_under_way() {
     let held = gate.clone();
     sidecar.delivers(move |_| Reply::Hold(held.clone()));
     let both = format!("{}{}", sidecar.connector("bridge", ""), sidecar.connector("other", ""));
-    let settings = format!("{}\n", super::QUICK.replace("timeout_ms = 700", "timeout_ms = 30000"));
     let host =
-        builder(&sidecar, "").executor("claim").settings(&settings).token("operator").connectors(both).start().await;
+        builder(&sidecar, "").executor("claim").settings(&patient()).token("operator").connectors(both).start().await;
     let (run, asset) = answer_with_file(&host, "bridge").await;
     let request = sidecar.when(1).await.remove(0);
     let part = request.body["parts"][1].clone();
@@ -89,7 +93,7 @@ async fn a_file_goes_back_under_the_name_that_its_event_gave_it() {
     let sidecar = Sidecar::start().await;
     sidecar.is(manifest(&json!({ "attachments_out": true })));
     sidecar.delivers(|_| Reply::Hold(Gate::default()));
-    let host = builder(&sidecar, "").executor("claim").start().await;
+    let host = builder(&sidecar, "").executor("claim").settings(&patient()).start().await;
     let base64 = STANDARD.encode(BYTES);
     let file =
         json!({ "type": "inline_asset", "file_name": "own.csv", "media_type": "text/csv", "content_base64": base64 });
