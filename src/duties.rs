@@ -3,7 +3,13 @@
 //! Whoever does it holds a lease, which it renews. A daemon that cannot renew in time stops by itself, and what it would
 //! make durable is fenced by the duty's epoch, so that one that slept past its lease does no harm.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -22,25 +28,33 @@ use crate::{
 pub struct Duties {
     store: Store,
     clock: Clock,
-    family: String,
     owner: String,
+    /// How often something was taken.
+    taken: AtomicI64,
     lease: Duration,
 }
 
 impl Duties {
-    /// For a process of its own. What a former owner of the `family` has is free at once: nobody else may be of it, so it has
-    /// to be the family of whoever has locked a state folder.
-    pub fn new(store: Store, clock: Clock, family: &str, settings: &DutySettings) -> Arc<Self> {
+    /// For a process of its own. What former ones of the `family` had is free at once: nobody else may be of it, so it has to be
+    /// the family of whoever has locked a state folder.
+    pub async fn open(
+        store: Store,
+        clock: Clock,
+        family: &str,
+        settings: &DutySettings,
+    ) -> Result<Arc<Self>, StoreError> {
         let owner = format!("{family}{}", clock.instance_id());
         let lease = Duration::from_millis(settings.lease_ms.max(3));
-        Arc::new(Self { store, clock, family: family.to_owned(), owner, lease })
+        store.write(Forget { family: family.to_owned(), me: owner.clone() }).await?;
+        Ok(Arc::new(Self { store, clock, owner, taken: AtomicI64::new(0), lease }))
     }
 
     /// Takes a duty. None when another daemon has it.
     pub async fn take(&self, name: &str) -> Result<Option<Duty>, StoreError> {
-        let (owner, family) = (self.owner.clone(), self.family.clone());
-        let now_ms = self.clock.now_ms();
-        self.store.write(Take { name: name.to_owned(), owner, family, now_ms, until_ms: self.until_ms() }).await
+        let epoch = self.taken.fetch_add(1, Ordering::Relaxed) + 1;
+        let duty = Duty { name: name.to_owned(), owner: self.owner.clone(), epoch };
+        let take = Take { duty: duty.clone(), now_ms: self.clock.now_ms(), until_ms: self.until_ms() };
+        Ok(self.store.write(take).await?.then_some(duty))
     }
 
     /// Keeps a duty for another lease. False when somebody else has it by now.
@@ -48,7 +62,7 @@ impl Duties {
         self.store.write(Renew { duty: duty.clone(), until_ms: self.until_ms() }).await
     }
 
-    /// Makes a duty free for whoever comes next.
+    /// Lets go of a duty, for whoever comes next.
     pub async fn release(&self, duty: Duty) -> Result<(), StoreError> {
         self.store.write(Release(duty)).await
     }
@@ -126,21 +140,36 @@ impl Duties {
     }
 }
 
-struct Take {
-    name: String,
-    owner: String,
+struct Forget {
     family: String,
+    me: String,
+}
+
+impl Command for Forget {
+    type Reply = u64;
+
+    async fn apply(batch: &[Self], tx: &mut Tx<'_>) -> Result<Vec<u64>, StoreError> {
+        let mut forgotten = Vec::with_capacity(batch.len());
+        for Self { family, me } in batch {
+            forgotten.push(duties::forget(tx, family, me).await?);
+        }
+        Ok(forgotten)
+    }
+}
+
+struct Take {
+    duty: Duty,
     now_ms: i64,
     until_ms: i64,
 }
 
 impl Command for Take {
-    type Reply = Option<Duty>;
+    type Reply = bool;
 
-    async fn apply(batch: &[Self], tx: &mut Tx<'_>) -> Result<Vec<Option<Duty>>, StoreError> {
+    async fn apply(batch: &[Self], tx: &mut Tx<'_>) -> Result<Vec<bool>, StoreError> {
         let mut taken = Vec::with_capacity(batch.len());
-        for Self { name, owner, family, now_ms, until_ms } in batch {
-            taken.push(duties::take(tx, name, (owner, family), (*now_ms, *until_ms)).await?);
+        for Self { duty, now_ms, until_ms } in batch {
+            taken.push(duties::take(tx, duty, (*now_ms, *until_ms)).await?);
         }
         Ok(taken)
     }

@@ -12,9 +12,9 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{Api, auth::Holder};
 use crate::{
-    assets::{ReceiveError, keep::KeepError},
+    assets::{ReceiveError, keep::KeepError, links::escaped},
     model::{
-        artifact::{ANY_TYPE, check_media_type, check_name},
+        artifact::{ANY_TYPE, ArtifactReference, check_media_type, check_name},
         run::RunStatus,
     },
     store::{
@@ -45,9 +45,9 @@ pub struct AssetView {
     asset_id: String,
     /// The same, for those who compare.
     sha256: String,
-    /// What its first sender called it.
+    /// What its first sender called it; for who shows the token of a run, what that run's event called it.
     name: Option<String>,
-    /// What its first sender said that it is.
+    /// What it is, by the word of the same.
     media_type: String,
     /// How many bytes it has.
     size: i64,
@@ -132,9 +132,12 @@ fn missing(id: &str) -> Problem {
     Problem::not_found(DOMAIN, "asset_not_found", format!("there is no asset `{id}`"))
 }
 
-/// Whoever shows the token of a run gets files of that run, while the lease that the token came with lasts.
-async fn admit(api: &Api, holder: Option<Extension<Holder>>, id: &str) -> Result<(), Problem> {
-    let Some(Extension(Holder { run, epoch })) = holder else { return Ok(()) };
+/// Whoever shows the token of a run gets files of that run, under the names that its event gave them, while the lease that the
+/// token came with lasts. Others get any file, as it was uploaded.
+async fn admit(api: &Api, holder: Option<Extension<Holder>>, id: &str) -> Result<ArtifactReference, Problem> {
+    let Some(Extension(Holder { run, epoch })) = holder else {
+        return Ok(ArtifactReference { asset_id: id.to_owned(), name: None, media_type: None });
+    };
     let performed = match run.parse() {
         Ok(id) => runs::get(&api.store, id).await?,
         Err(_) => None,
@@ -144,7 +147,14 @@ async fn admit(api: &Api, holder: Option<Extension<Holder>>, id: &str) -> Result
         let detail = format!("the lease of `{run}` at epoch {epoch} is over, and with it the way to its files");
         Problem::conflict("runs", "lease_lost", detail)
     })?;
-    if assets::is_held(&api.store, performed.id, id).await? { Ok(()) } else { Err(missing(id)) }
+    if assets::is_held(&api.store, performed.id, id).await? { Ok(performed.request.file(id)) } else { Err(missing(id)) }
+}
+
+/// What is known of a file, by the name and the type that its reference gives it.
+async fn look_up(api: &Api, file: ArtifactReference) -> Result<Asset, Problem> {
+    let ArtifactReference { asset_id, name, media_type } = file;
+    let kept = assets::find(&api.store, &asset_id).await?.ok_or_else(|| missing(&asset_id))?;
+    Ok(Asset { name: name.or(kept.name), media_type: media_type.unwrap_or(kept.media_type), ..kept })
 }
 
 /// What is known of a file.
@@ -167,18 +177,20 @@ pub async fn get(
     extract::Path(id): extract::Path<String>,
     holder: Option<Extension<Holder>>,
 ) -> Result<axum::Json<AssetView>, Problem> {
-    admit(&api, holder, &id).await?;
-    let asset = assets::find(&api.store, &id).await?.ok_or_else(|| missing(&id))?;
-    Ok(axum::Json(asset.into()))
+    let file = admit(&api, holder, &id).await?;
+    Ok(axum::Json(look_up(&api, file).await?.into()))
 }
 
-/// A link's own proof.
+/// A link's own proof, and a name.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct RawQuery {
     /// From the link that a delivery carries; stands in place of an operator's token.
     token: Option<String>,
+    /// What the file is called in the answer; when absent as it was uploaded, or as the event of the run called it whose token is
+    /// shown. With a link its id is its name then.
+    name: Option<String>,
 }
 
 /// A file's bytes, or one range of them.
@@ -209,17 +221,20 @@ pub async fn raw(
     holder: Option<Extension<Holder>>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    admit(&api, holder, &id).await?;
+    let file = admit(&api, holder, &id).await?;
     let is_let_in = |token: &String| api.assets.links().is_good(&id, token, api.clock.now_ms());
     if query.token.as_ref().is_some_and(|token| !is_let_in(token)) {
         return Err(missing(&id));
     }
-    serve(&api, &id, &headers).await
+    // Whoever has no more than a link is not told what others call the file.
+    let nameless = query.token.as_ref().map(|_| id);
+    serve(&api, ArtifactReference { name: query.name.or(file.name).or(nameless), ..file }, &headers).await
 }
 
 /// Hands out a file's bytes to somebody who may have them.
-pub(super) async fn serve(api: &Api, id: &str, headers: &HeaderMap) -> Result<Response, Problem> {
-    let asset = assets::find(&api.store, id).await?.ok_or_else(|| missing(id))?;
+pub(super) async fn serve(api: &Api, file: ArtifactReference, headers: &HeaderMap) -> Result<Response, Problem> {
+    let asset = look_up(api, file).await?;
+    let id = &asset.id;
     let size = u64::try_from(asset.size).unwrap_or(0);
     let etag = format!("\"{id}\"");
     let sent = |name| headers.get(name).and_then(|value| value.to_str().ok());
@@ -284,12 +299,6 @@ fn set(headers: &mut HeaderMap, name: header::HeaderName, value: String) {
     if let Ok(value) = HeaderValue::try_from(value) {
         headers.insert(name, value);
     }
-}
-
-/// As RFC 8187 has it.
-fn escaped(name: &str) -> String {
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b".-_".contains(byte);
-    name.bytes().map(|byte| if plain(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }
 
 /// What a `Range` header asks for.

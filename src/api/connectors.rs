@@ -37,6 +37,22 @@ pub mod test;
 
 const DOMAIN: &str = "connectors";
 
+/// The connector that a path names.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Path)]
+pub struct Which {
+    /// Its kind.
+    kind: String,
+    /// Its name.
+    name: String,
+}
+
+impl From<Which> for ConnectorId {
+    fn from(Which { kind, name }: Which) -> Self {
+        Self { kind, name }
+    }
+}
+
 /// All connectors, in the order of kind and name.
 ///
 /// Without `page` or `cursor` the list is whole, however long it is, as the reference's.
@@ -68,18 +84,15 @@ pub async fn list(
 /// One connector.
 #[utoipa::path(
     get, path = "/v1/runtime/connectors/{kind}/{name}", operation_id = "get_connector", tag = "connectors",
-    params(("kind" = String, Path, description = "Its kind."), ("name" = String, Path, description = "Its name.")),
+    params(Which),
     responses(
         (status = 200, description = "The connector; `ETag` holds its revision.", body = ConnectorView, headers(("etag" = String))),
         (status = 400, description = "unknown_kind"),
         (status = 404, description = "connector_not_found"),
     ),
 )]
-pub async fn get(
-    State(api): State<Api>,
-    extract::Path((kind, name)): extract::Path<(String, String)>,
-) -> Result<Response, Problem> {
-    let id = ConnectorId { kind, name };
+pub async fn get(State(api): State<Api>, extract::Path(which): extract::Path<Which>) -> Result<Response, Problem> {
+    let id = ConnectorId::from(which);
     let entry = api.connectors.get(&id).ok_or_else(|| not_found(&api, &id))?;
     let paused = api.connectors.pauses().await?;
     Ok((etag(entry.definition.revision), Json(api.connectors.view(&entry, &paused))).into_response())
@@ -134,7 +147,7 @@ pub struct PutView {
 #[utoipa::path(
     put, path = "/v1/runtime/connectors/{kind}/{name}", operation_id = "put_connector", tag = "connectors",
     params(
-        ("kind" = String, Path, description = "Its kind."), ("name" = String, Path, description = "Its name."), PutQuery,
+        Which, PutQuery,
         ("if-match" = Option<String>, Header, description = "The revision that is changed, in quotes."),
         ("if-none-match" = Option<String>, Header, description = "`*`: only when there is none."),
     ),
@@ -150,12 +163,12 @@ pub struct PutView {
 )]
 pub async fn put(
     State(api): State<Api>,
-    extract::Path((kind, name)): extract::Path<(String, String)>,
+    extract::Path(which): extract::Path<Which>,
     extract::Query(query): extract::Query<PutQuery>,
     headers: HeaderMap,
     extract::Json(change): extract::Json<Map<String, Value>>,
 ) -> Result<Response, Problem> {
-    let id = ConnectorId { kind, name };
+    let id = ConnectorId::from(which);
     let how = How { dry_run: query.dry_run, if_revision: revision(&headers)?, expecting: query.expecting()? };
     let connectors = Arc::clone(&api.connectors);
     let put = to_its_end(async move { connectors.put(&id, change, how).await }).await?.map_err(refused)?;
@@ -191,7 +204,7 @@ impl From<SessionLoss> for SessionLossView {
 #[utoipa::path(
     delete, path = "/v1/runtime/connectors/{kind}/{name}", operation_id = "delete_connector", tag = "connectors",
     params(
-        ("kind" = String, Path, description = "Its kind."), ("name" = String, Path, description = "Its name."),
+        Which,
         ("if-match" = Option<String>, Header, description = "The revision that is deleted, in quotes."),
     ),
     responses(
@@ -204,10 +217,10 @@ impl From<SessionLoss> for SessionLossView {
 )]
 pub async fn delete(
     State(api): State<Api>,
-    extract::Path((kind, name)): extract::Path<(String, String)>,
+    extract::Path(which): extract::Path<Which>,
     headers: HeaderMap,
 ) -> Result<Json<DeletedView>, Problem> {
-    let id = ConnectorId { kind, name };
+    let id = ConnectorId::from(which);
     if api.connectors.get(&id).is_none() {
         return Err(not_found(&api, &id));
     }

@@ -11,7 +11,7 @@ use crate::{
     delivery::targets,
     ingress::door,
     model::{
-        artifact::Artifact,
+        artifact::{Artifact, ArtifactReference},
         delivery::DeliveryState,
         ids::{ConnectorId, DeliveryId},
     },
@@ -64,19 +64,19 @@ pub async fn asset(
     };
     let delivery: DeliveryId = delivery.parse().map_err(|_| missing())?;
     let stored = read::get(&api.store, delivery).await.map_err(Problem::from)?.ok_or_else(missing)?;
-    if !carries(&stored, &id, &asset) {
-        return Err(missing());
-    }
-    assets::serve(&api, &asset, &headers).await.map_err(|problem| problem.in_domain(door::DOMAIN))
+    let file = carried(&stored, &id, &asset).ok_or_else(missing)?;
+    assets::serve(&api, file, &headers).await.map_err(|problem| problem.in_domain(door::DOMAIN))
 }
 
-/// Whether a delivery is on its way to this connector with this file.
-fn carries(stored: &StoredDelivery, connector: &ConnectorId, asset: &str) -> bool {
+/// The file as a delivery has it that is on its way to this connector.
+fn carried(stored: &StoredDelivery, connector: &ConnectorId, asset: &str) -> Option<ArtifactReference> {
     let under_way = matches!(stored.state(), DeliveryState::Pending | DeliveryState::Retrying | DeliveryState::Sending);
+    if !under_way || targets::refers_to(&stored.target).as_ref() != Some(connector) {
+        return None;
+    }
     let files: Vec<Artifact> = serde_json::from_str(&stored.artifacts).unwrap_or_default();
-    under_way
-        && targets::refers_to(&stored.target).as_ref() == Some(connector)
-        && files.iter().any(|file| file.asset_id == asset)
+    let file = files.into_iter().find(|file| file.asset_id == asset)?;
+    Some(ArtifactReference { asset_id: file.asset_id, name: Some(file.name), media_type: Some(file.media_type) })
 }
 
 /// What is counted for each sidecar, in Prometheus' text format.

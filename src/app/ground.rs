@@ -74,7 +74,8 @@ impl Ground {
             Auth::new(rules, audit.clone(), Arc::clone(&metrics), clock.clone(), (links, Arc::clone(&run_tokens)));
         let store = open_store(settings, folder.path(), Arc::clone(&metrics)).await?;
         store.name_default_executor(executors.default_name());
-        let duties = Duties::new(store.clone(), clock.clone(), DUTIES, &settings.duties);
+        let duties = Duties::open(store.clone(), clock.clone(), DUTIES, &settings.duties).await;
+        let duties = duties.context("freeing what a former process did")?;
         let executors = Arc::new(executors);
         let vault = Vault::open(&store, &clock, folder.path(), source).await.map_err(vault_failed)?;
         Ok(Self {

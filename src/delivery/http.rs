@@ -173,7 +173,7 @@ fn body(delivery: &Delivery, links: &Links, now_ms: i64) -> Value {
             "media_type": file.media_type,
             "sha256": file.asset_id,
             "byte_length": file.size,
-            "download_path": links.path(&file.asset_id, now_ms),
+            "download_path": links.path(&file.asset_id, &file.name, now_ms),
         })
     });
     let attachments: Vec<Value> = attachments.collect();

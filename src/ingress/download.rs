@@ -120,15 +120,17 @@ impl Downloads {
     async fn take(&self, connectors: &HashMap<Id, String>) -> Result<Option<Download>, StoreError> {
         let mut counts: HashMap<&str, usize> = HashMap::new();
         connectors.values().for_each(|connector| *counts.entry(connector).or_default() += 1);
-        let full = counts.into_iter().filter(|(_, count)| *count >= self.bounds.per_connector);
-        let full: Vec<String> = full.map(|(connector, _)| connector.to_owned()).collect();
+        let has_room =
+            |connector: &String| counts.get(connector.as_str()).is_none_or(|count| *count < self.bounds.per_connector);
         let now_ms = self.clock.now_ms();
-        if !downloads::is_due(&self.store, &full, now_ms).await? {
+        let due = downloads::due(&self.store, now_ms).await?;
+        let due: Vec<String> = due.into_iter().filter(has_room).collect();
+        if due.is_empty() {
             return Ok(None);
         }
         let until_ms = now_ms.saturating_add(self.bounds.lease_ms);
         let (owner, give_up_after_ms) = (self.owner.clone(), self.settings.retry.give_up_after_ms);
-        self.store.write(Take { full, owner, now_ms, until_ms, give_up_after_ms }).await
+        self.store.write(Take { due, owner, now_ms, until_ms, give_up_after_ms }).await
     }
 
     async fn fetch(self: Arc<Self>, download: Download) {

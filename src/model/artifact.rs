@@ -21,11 +21,11 @@ const NAMELESS: &str = "file";
 pub struct ArtifactReference {
     /// The asset, which exists.
     pub asset_id: String,
-    /// What it is called; as it was uploaded when absent.
+    /// What it is called; as the run's event called it when absent, else as it was uploaded.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(min_length = 1, max_length = 255)]
     pub name: Option<String>,
-    /// Its media type; as it was uploaded when absent.
+    /// Its media type; as the run's event said when absent, else as it was uploaded.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(min_length = 3, max_length = 255)]
     pub media_type: Option<String>,

@@ -5,6 +5,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::{
+    artifact::{ArtifactReference, check_media_type, check_name},
     event::RemoteFile,
     ids::{RunId, SessionId},
     target::ReplyTarget,
@@ -89,6 +90,24 @@ pub struct RunRequest {
     pub metadata: Box<RawValue>,
     /// Where its outputs go, fixed when the run was made.
     pub reply_targets: Vec<ReplyTarget>,
+}
+
+impl RunRequest {
+    /// A file under the name and the type that the input gives it, as far as it does and they can stand where these stand.
+    pub fn file(&self, asset_id: &str) -> ArtifactReference {
+        let own = self.input.iter().find_map(|part| match part {
+            RunInput::Asset { asset_id: id, file_name, media_type } if id == asset_id => {
+                Some((file_name.clone(), media_type.clone()))
+            }
+            _ => None,
+        });
+        let (name, media_type) = own.unwrap_or_default();
+        ArtifactReference {
+            asset_id: asset_id.to_owned(),
+            name: name.filter(|name| check_name(Some(name)).is_ok()),
+            media_type: media_type.filter(|media_type| check_media_type(Some(media_type)).is_ok()),
+        }
+    }
 }
 
 /// One piece of a run's content. Inline files have become assets.

@@ -8,7 +8,7 @@ use crate::{
         happening,
         ids::RunId,
         output::Output,
-        run::{Run, RunStatus},
+        run::{Run, RunRequest, RunStatus},
     },
     store::{
         StoreError, assets,
@@ -72,7 +72,7 @@ async fn append_one(append: &Append, tx: &mut Tx<'_>) -> Result<Appended, StoreE
     if total > MAX_OUTPUTS {
         return Ok(Appended::TooMany);
     }
-    let known = match files(&append.outputs, tx).await? {
+    let known = match files(&append.outputs, &run.request, tx).await? {
         Ok(known) => known,
         Err(missing) => return Ok(Appended::UnknownAsset(missing)),
     };
@@ -84,14 +84,16 @@ async fn append_one(append: &Append, tx: &mut Tx<'_>) -> Result<Appended, StoreE
     Ok(Appended::Total(total))
 }
 
-/// What is known of the files of outputs; or a file that does not exist. Looking and holding ([`hold`]) are in one transaction,
-/// so that no file is forgotten in between.
+/// What is known of the files of outputs, which have the names that the run's event gave them; or a file that does not exist.
+/// Looking and holding ([`hold`]) are in one transaction, so that no file is forgotten in between.
 pub(super) async fn files(
     said: &[Output],
+    request: &RunRequest,
     tx: &mut Tx<'_>,
 ) -> Result<Result<HashMap<String, Artifact>, String>, StoreError> {
     let ids: BTreeSet<&str> = ids(said).collect();
-    let known = assets::artifacts(tx, &ids.iter().copied().collect::<Vec<_>>()).await?;
+    let mut known = assets::artifacts(tx, &ids.iter().copied().collect::<Vec<_>>()).await?;
+    known.values_mut().for_each(|kept| *kept = request.file(&kept.asset_id).resolve(kept));
     let missing = ids.into_iter().find(|id| !known.contains_key(*id)).map(str::to_owned);
     Ok(missing.map_or(Ok(known), Err))
 }

@@ -78,7 +78,8 @@ async fn say_one(say: &Say, tx: &mut Tx<'_>) -> Result<Result<RunId, Unsaid>, St
     }
     let said = std::slice::from_ref(&say.output);
     // Before anything is written: a refusal takes nothing back.
-    let known = match append::files(said, tx).await? {
+    let request = request(say)?;
+    let known = match append::files(said, &request, tx).await? {
         Ok(known) => known,
         Err(missing) => return Ok(Err(Unsaid::UnknownAsset(missing))),
     };
@@ -88,7 +89,7 @@ async fn say_one(say: &Say, tx: &mut Tx<'_>) -> Result<Result<RunId, Unsaid>, St
     if let Some(receipt) = say.receipt {
         receipts::insert(tx, &[receipt], now_ms).await?;
     }
-    let run = run(say, seq, now_ms)?;
+    let run = run(say, request, (seq, now_ms));
     let fence = Fence { run: run.id, epoch: run.epoch };
     runs::insert(tx, std::slice::from_ref(&run)).await?;
     runs::complete(tx, run.id, now_ms).await?;
@@ -101,23 +102,28 @@ async fn say_one(say: &Say, tx: &mut Tx<'_>) -> Result<Result<RunId, Unsaid>, St
     Ok(Ok(run.id))
 }
 
-fn run(say: &Say, seq: i64, now_ms: i64) -> Result<Run, StoreError> {
+/// Nobody asked for it.
+fn request(say: &Say) -> Result<RunRequest, StoreError> {
     let metadata = to_raw_value(&Map::new()).map_err(|_| StoreError::Damaged("an empty object cannot be written"))?;
-    Ok(Run {
+    Ok(RunRequest {
+        source_plugin: "api".to_owned(),
+        source_kind: "delivery".to_owned(),
+        actor: None,
+        input: Vec::new(),
+        metadata,
+        reply_targets: vec![say.target.clone()],
+    })
+}
+
+fn run(say: &Say, request: RunRequest, (seq, now_ms): (i64, i64)) -> Run {
+    Run {
         id: say.run,
         session: say.session.clone(),
         seq,
         status: RunStatus::Completed,
         epoch: 0,
         attempt: 0,
-        request: RunRequest {
-            source_plugin: "api".to_owned(),
-            source_kind: "delivery".to_owned(),
-            actor: None,
-            input: Vec::new(),
-            metadata,
-            reply_targets: vec![say.target.clone()],
-        },
+        request,
         submitted_ms: now_ms,
         started_ms: None,
         finished_ms: Some(now_ms),
@@ -126,5 +132,5 @@ fn run(say: &Say, seq: i64, now_ms: i64) -> Result<Run, StoreError> {
         cancel_ms: None,
         executor: String::new(),
         usage: None,
-    })
+    }
 }

@@ -72,7 +72,7 @@ async fn cancel_one(cancel: Cancel, tx: &mut Tx<'_>) -> Result<Cancelled, StoreE
             heads::withdraw(tx, run.session.as_str(), cancel.now_ms).await?;
             let waited = [gatherings::end(tx, run.id).await?, downloads::abandon(tx, run.id).await?];
             if waited.contains(&true) {
-                downloads::hurry(tx, run.session.as_str(), cancel.now_ms).await?;
+                heads::hurry(tx, run.session.as_str(), cancel.now_ms).await?;
             }
             tx.record(run_updated(&run, RunChange::Cancelled));
             Ok(Cancelled::AtOnce)

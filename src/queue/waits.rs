@@ -50,9 +50,9 @@ pub(super) async fn take(tx: &mut Tx<'_>, head: &Claimed, now_ms: i64) -> Result
 /// fetched each has its place in the input.
 async fn close(tx: &mut Tx<'_>, gathering: &Gathering) -> Result<(), StoreError> {
     if !gathering.members.is_sorted_by_key(|(position, _)| *position)
-        && let Some(input) = downloads::input(tx, gathering.run).await?
+        && let Some(input) = runs::queued_input(tx, gathering.run).await?
     {
-        downloads::set_input(tx, gathering.run, &in_order(input, &gathering.members)).await?;
+        runs::set_queued_input(tx, gathering.run, &in_order(input, &gathering.members)).await?;
     }
     gatherings::end(tx, gathering.run).await?;
     Ok(())

@@ -5,10 +5,7 @@ use super::{
     sql::{Query, Row},
     writer::Tx,
 };
-use crate::model::{
-    ids::{RunId, SessionId},
-    run::RunInput,
-};
+use crate::model::ids::{RunId, SessionId};
 
 /// A file that a new run waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,51 +74,44 @@ pub async fn insert(tx: &mut Tx<'_>, files: &[NewDownload<'_>], now_ms: i64) -> 
     Ok(())
 }
 
-/// Whether a file is due, of a connector that is not in `full`: a look costs no turn of the writer.
-pub async fn is_due(store: &Store, full: &[String], now_ms: i64) -> Result<bool, StoreError> {
-    let query = Query::new(format!("SELECT 1 FROM downloads WHERE next_ms <= ? {} LIMIT 1", others(full)));
-    let query = query.bind(now_ms).bind_all(full.iter().map(String::as_str));
-    Ok(!store.read(query).await?.is_empty())
+const DUE: &str = "WITH RECURSIVE waiting (connector) AS (\
+     SELECT MIN(connector) FROM downloads WHERE connector > '' UNION ALL \
+     SELECT (SELECT MIN(downloads.connector) FROM downloads WHERE downloads.connector > waiting.connector) \
+     FROM waiting WHERE waiting.connector IS NOT NULL) \
+     SELECT connector FROM (SELECT connector, (SELECT MIN(next_ms) FROM downloads \
+     WHERE downloads.connector = waiting.connector) AS first_ms FROM waiting) AS firsts \
+     WHERE first_ms <= ? ORDER BY first_ms, connector";
+
+/// The connectors of which a file is due, that of the longest-due one first. One step for each that has files, however many
+/// wait behind the first of them; and a look costs no turn of the writer.
+pub async fn due(store: &Store, now_ms: i64) -> Result<Vec<String>, StoreError> {
+    store.read(Query::new(DUE).bind(now_ms)).await?.into_iter().map(|mut row| row.take()).collect()
 }
 
-/// The condition that leaves these connectors out.
-fn others(full: &[String]) -> String {
-    if full.is_empty() {
-        return String::new();
-    }
-    format!("AND connector NOT IN ({})", vec!["?"; full.len()].join(","))
-}
+const FIRST: &str = "SELECT run_id, part FROM downloads WHERE connector = ? AND next_ms <= ? \
+     ORDER BY next_ms, run_id, part LIMIT 1";
 
-/// Which files are looked for.
-#[derive(Clone, Copy, Debug)]
-pub enum Which<'a> {
-    /// Those of connectors that are not among these.
-    Others(&'a [String]),
-    /// Those of this connector.
-    Of(&'a str),
-    /// Those of this connector whose runs were made by then, in milliseconds since 1970.
-    Late(&'a str, i64),
-}
-
-/// The file that has been due for longest of these, locked: its run, and its place in it.
-pub async fn due(tx: &mut Tx<'_>, which: Which<'_>, now_ms: i64) -> Result<Option<(RunId, i64)>, StoreError> {
+/// The file of a connector that has been due for longest, locked: its run, and its place in it.
+pub async fn first(tx: &mut Tx<'_>, connector: &str, now_ms: i64) -> Result<Option<(RunId, i64)>, StoreError> {
     let lock = tx.dialect().for_update();
-    let condition = match which {
-        Which::Others(full) => others(full),
-        Which::Of(_) => "AND connector = ?".to_owned(),
-        Which::Late(..) => "AND connector = ? AND since_ms <= ?".to_owned(),
-    };
-    let due = Query::new(format!(
-        "SELECT run_id, part FROM downloads WHERE next_ms <= ? {condition} ORDER BY next_ms, run_id, part LIMIT 1 {lock}"
-    ));
-    let due = due.bind(now_ms);
-    let due = match which {
-        Which::Others(full) => due.bind_all(full.iter().map(String::as_str)),
-        Which::Of(connector) => due.bind(connector),
-        Which::Late(connector, since_ms) => due.bind(connector).bind(since_ms),
-    };
-    let Some(mut row) = tx.fetch(due).await?.into_iter().next() else { return Ok(None) };
-    Ok(Some((row.take()?, row.take()?)))
+    place(tx.fetch(Query::new(format!("{FIRST} {lock}")).bind(connector).bind(now_ms)).await?)
+}
+
+const LATE: &str = "SELECT run_id, part FROM downloads WHERE connector = ? AND since_ms <= ? AND next_ms <= ? \
+     ORDER BY since_ms LIMIT 1";
+
+/// A file of a connector that is due, and whose run was made by `since_ms`, locked.
+pub async fn late(
+    tx: &mut Tx<'_>,
+    connector: &str,
+    (since_ms, now_ms): (i64, i64),
+) -> Result<Option<(RunId, i64)>, StoreError> {
+    let lock = tx.dialect().for_update();
+    place(tx.fetch(Query::new(format!("{LATE} {lock}")).bind(connector).bind(since_ms).bind(now_ms)).await?)
+}
+
+fn place(rows: Vec<Row>) -> Result<Option<(RunId, i64)>, StoreError> {
+    rows.into_iter().next().map(|mut row| Ok((row.take()?, row.take()?))).transpose()
 }
 
 /// Takes a file until `until_ms`.
@@ -180,25 +170,32 @@ pub async fn any_in(tx: &mut Tx<'_>, session: &str) -> Result<bool, StoreError> 
     Ok(!tx.fetch(query).await?.is_empty())
 }
 
-/// The input of a run that is queued. Its session is locked by the caller.
-pub async fn input(tx: &mut Tx<'_>, run: RunId) -> Result<Option<Vec<RunInput>>, StoreError> {
-    let rows = tx.fetch(Query::new("SELECT input FROM runs WHERE id = ? AND status = 0").bind(run)).await?;
-    let Some(mut row) = rows.into_iter().next() else { return Ok(None) };
-    let text: String = row.take()?;
-    serde_json::from_str(&text).map(Some).map_err(|_| StoreError::Damaged("a run's input cannot be read"))
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{metrics::Metrics, store::StoreSettings};
 
-/// Changes the input of a run that is queued.
-pub async fn set_input(tx: &mut Tx<'_>, run: RunId, input: &[RunInput]) -> Result<(), StoreError> {
-    let text = serde_json::to_string(input).map_err(|_| StoreError::Damaged("a run's input cannot be written"))?;
-    tx.execute(Query::new("UPDATE runs SET input = ? WHERE id = ? AND status = 0").bind(text).bind(run)).await?;
-    Ok(())
-}
-
-/// A session whose oldest run waited is ready at once.
-pub async fn hurry(tx: &mut Tx<'_>, session: &str, now_ms: i64) -> Result<(), StoreError> {
-    let query = Query::new("UPDATE sessions SET ready_at = ? WHERE id = ? AND state = 1 AND ready_at > ?");
-    tx.execute(query.bind(now_ms).bind(session).bind(now_ms)).await?;
-    tx.wake_runs();
-    Ok(())
+    #[tokio::test]
+    async fn files_are_found_in_indexes_by_their_connector() {
+        let folder = tempfile::tempdir().unwrap();
+        let store =
+            Store::open_sqlite(folder.path(), &StoreSettings::default(), Metrics::new().unwrap()).await.unwrap();
+        for (text, found) in [
+            (DUE, "COVERING INDEX downloads_"),
+            (FIRST, "COVERING INDEX downloads_due (connector=? AND next_ms<?)"),
+            (LATE, "INDEX downloads_late (connector=? AND since_ms<?)"),
+        ] {
+            let (mut looks, plan) = (0, store.read(Query::new(format!("EXPLAIN QUERY PLAN {text}"))).await.unwrap());
+            for mut row in plan {
+                let _place: (i64, i64, i64) = (row.take().unwrap(), row.take().unwrap(), row.take().unwrap());
+                let step: String = row.take().unwrap();
+                if step.contains("downloads") {
+                    looks += 1;
+                    assert!(step.starts_with(&format!("SEARCH downloads USING {found}")), "{text}: {step}");
+                }
+            }
+            assert!(looks > 0, "{text}");
+        }
+        store.close().await;
+    }
 }

@@ -1,4 +1,7 @@
-//! Duties: statements. There is a row for each thing that exactly one of several daemons does.
+//! Duties: statements. There is a row for each thing that exactly one of several daemons does, as long as somebody has it.
+//!
+//! A row goes when its owner lets go, or with the next process of its owner's family. It does not go with the connector that it is
+//! about: whoever has it may still be ending what it did, and nobody else may begin before.
 
 use super::{StoreError, sql::Query, writer::Tx};
 
@@ -7,28 +10,26 @@ use super::{StoreError, sql::Query, writer::Tx};
 pub struct Duty {
     /// What is to be done.
     pub name: String,
-    /// Who took it.
+    /// Who took it; no two processes have the same name.
     pub owner: String,
-    /// How often it was taken, this time included.
+    /// The fence: the owner never takes anything under the same one again.
     pub epoch: i64,
 }
 
-/// Takes a duty that is free, is over, is the owner's own, or was left behind by an owner whose name begins with `family`. None
-/// when somebody else has it.
-pub async fn take(
-    tx: &mut Tx<'_>,
-    name: &str,
-    (owner, family): (&str, &str),
-    (now_ms, until_ms): (i64, i64),
-) -> Result<Option<Duty>, StoreError> {
+/// Takes a duty that nobody has, whose lease is over, or that is the owner's own. False when somebody else has it.
+pub async fn take(tx: &mut Tx<'_>, duty: &Duty, (now_ms, until_ms): (i64, i64)) -> Result<bool, StoreError> {
     let query = Query::new(
-        "INSERT INTO duties (name, owner, epoch, until_ms) VALUES (?, ?, 1, ?) ON CONFLICT (name) DO UPDATE SET \
-         owner = excluded.owner, epoch = duties.epoch + 1, until_ms = excluded.until_ms \
-         WHERE duties.until_ms <= ? OR duties.owner = excluded.owner OR duties.owner LIKE ? RETURNING epoch",
+        "INSERT INTO duties (name, owner, epoch, until_ms) VALUES (?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET \
+         owner = excluded.owner, epoch = excluded.epoch, until_ms = excluded.until_ms \
+         WHERE duties.until_ms <= ? OR duties.owner = excluded.owner",
     );
-    let query = query.bind(name).bind(owner).bind(until_ms).bind(now_ms).bind(format!("{family}%"));
-    let Some(mut row) = tx.fetch(query).await?.into_iter().next() else { return Ok(None) };
-    Ok(Some(Duty { name: name.to_owned(), owner: owner.to_owned(), epoch: row.take()? }))
+    Ok(tx.execute(of(query, duty).bind(until_ms).bind(now_ms)).await? == 1)
+}
+
+/// Forgets what former processes of the family had: they are gone.
+pub async fn forget(tx: &mut Tx<'_>, family: &str, me: &str) -> Result<u64, StoreError> {
+    let query = Query::new("DELETE FROM duties WHERE owner LIKE ? AND owner <> ?");
+    tx.execute(query.bind(format!("{family}%")).bind(me)).await
 }
 
 /// Moves the end of a lease. False when somebody else has taken the duty.
@@ -37,15 +38,15 @@ pub async fn renew(tx: &mut Tx<'_>, duty: &Duty, until_ms: i64) -> Result<bool, 
     Ok(tx.execute(of(query, duty)).await? == 1)
 }
 
-/// Whether nobody has taken the duty since, nor does until the transaction ends: the row is locked by a change that is none.
+/// Whether the owner still has it, and has it until the transaction ends: the row is locked by a change that is none.
 pub async fn is_held(tx: &mut Tx<'_>, duty: &Duty) -> Result<bool, StoreError> {
     let query = Query::new("UPDATE duties SET until_ms = until_ms WHERE name = ? AND owner = ? AND epoch = ?");
     Ok(tx.execute(of(query, duty)).await? == 1)
 }
 
-/// Makes a duty free, unless somebody else has taken it.
+/// Lets go of a duty, unless somebody else has taken it.
 pub async fn release(tx: &mut Tx<'_>, duty: &Duty) -> Result<(), StoreError> {
-    let query = Query::new("UPDATE duties SET until_ms = 0 WHERE name = ? AND owner = ? AND epoch = ?");
+    let query = Query::new("DELETE FROM duties WHERE name = ? AND owner = ? AND epoch = ?");
     tx.execute(of(query, duty)).await.map(drop)
 }
 

@@ -104,16 +104,3 @@ pub async fn update(tx: &mut Tx<'_>, gathering: &Gathering, full: bool) -> Resul
 pub async fn end(tx: &mut Tx<'_>, run: RunId) -> Result<bool, StoreError> {
     Ok(tx.execute(Query::new("DELETE FROM gatherings WHERE run_id = ?").bind(run)).await? > 0)
 }
-
-/// The metadata of a run that is queued. Its session is locked by the caller.
-pub async fn metadata(tx: &mut Tx<'_>, run: RunId) -> Result<Option<String>, StoreError> {
-    let rows = tx.fetch(Query::new("SELECT metadata FROM runs WHERE id = ? AND status = 0").bind(run)).await?;
-    rows.into_iter().next().map(|mut row| row.take()).transpose()
-}
-
-/// Changes the metadata of a run that is queued.
-pub async fn set_metadata(tx: &mut Tx<'_>, run: RunId, metadata: &str) -> Result<(), StoreError> {
-    let query = Query::new("UPDATE runs SET metadata = ? WHERE id = ? AND status = 0");
-    tx.execute(query.bind(metadata).bind(run)).await?;
-    Ok(())
-}

@@ -241,6 +241,14 @@ pub async fn withdraw(tx: &mut Tx<'_>, session: &str, now_ms: i64) -> Result<(),
     Ok(())
 }
 
+/// A session whose oldest run waited is ready at once.
+pub async fn hurry(tx: &mut Tx<'_>, session: &str, now_ms: i64) -> Result<(), StoreError> {
+    let query = Query::new("UPDATE sessions SET ready_at = ? WHERE id = ? AND state = 1 AND ready_at > ?");
+    tx.execute(query.bind(now_ms).bind(session).bind(now_ms)).await?;
+    tx.wake_runs();
+    Ok(())
+}
+
 /// Locks the head in front of this run or this delivery for the rest of the transaction. What was read before may be old by
 /// then. Where there is one writer nothing is to be locked.
 pub async fn lock_of(tx: &mut Tx<'_>, line: Line, item: impl Into<Value>) -> Result<(), StoreError> {

@@ -8,7 +8,7 @@ use sqlx::{
 use super::sql::Dialect;
 
 /// Every step: number, name, text.
-const STEPS: [(i64, &str, &str); 16] = [
+const STEPS: [(i64, &str, &str); 18] = [
     (1, "initial", include_str!("migrations/0001_initial.sql")),
     (2, "operators", include_str!("migrations/0002_operators.sql")),
     (3, "delivery", include_str!("migrations/0003_delivery.sql")),
@@ -24,7 +24,9 @@ const STEPS: [(i64, &str, &str); 16] = [
     (13, "named_executors", include_str!("migrations/0013_named_executors.sql")),
     (14, "gatherings", include_str!("migrations/0014_gatherings.sql")),
     (15, "duties", include_str!("migrations/0015_duties.sql")),
-    (16, "front", include_str!("migrations/0016_front.sql")),
+    (16, "downloads_by_connector", include_str!("migrations/0016_downloads_by_connector.sql")),
+    (17, "duties_go", include_str!("migrations/0017_duties_go.sql")),
+    (18, "front", include_str!("migrations/0018_front.sql")),
 ];
 
 /// SQLite's words and PostgreSQL's, which knows no row ids.

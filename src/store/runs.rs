@@ -12,7 +12,7 @@ use super::{
 };
 use crate::model::{
     ids::{RunId, SessionId},
-    run::{Run, RunError, RunRequest, RunStatus},
+    run::{Run, RunError, RunInput, RunRequest, RunStatus},
     target::ReplyTarget,
     usage::Usage,
 };
@@ -79,6 +79,30 @@ pub async fn active(tx: &mut Tx<'_>, session: &str) -> Result<Option<Run>, Store
 pub async fn find(tx: &mut Tx<'_>, id: RunId) -> Result<Option<Run>, StoreError> {
     let query = Query::new(format!("SELECT {COLUMNS} FROM runs WHERE id = ?"));
     tx.fetch(query.bind(id)).await?.into_iter().next().map(read).transpose()
+}
+
+/// The input of a run that is queued. Its session is locked by the caller.
+pub async fn queued_input(tx: &mut Tx<'_>, id: RunId) -> Result<Option<Vec<RunInput>>, StoreError> {
+    let rows = tx.fetch(Query::new("SELECT input FROM runs WHERE id = ? AND status = 0").bind(id)).await?;
+    rows.into_iter().next().map(|mut row| from_json(&row.take::<String>()?)).transpose()
+}
+
+/// Changes the input of a run that is queued.
+pub async fn set_queued_input(tx: &mut Tx<'_>, id: RunId, input: &[RunInput]) -> Result<(), StoreError> {
+    let query = Query::new("UPDATE runs SET input = ? WHERE id = ? AND status = 0").bind(json(&input)?).bind(id);
+    tx.execute(query).await.map(drop)
+}
+
+/// The metadata of a run that is queued. Its session is locked by the caller.
+pub async fn queued_metadata(tx: &mut Tx<'_>, id: RunId) -> Result<Option<String>, StoreError> {
+    let rows = tx.fetch(Query::new("SELECT metadata FROM runs WHERE id = ? AND status = 0").bind(id)).await?;
+    rows.into_iter().next().map(|mut row| row.take()).transpose()
+}
+
+/// Changes the metadata of a run that is queued.
+pub async fn set_queued_metadata(tx: &mut Tx<'_>, id: RunId, metadata: &str) -> Result<(), StoreError> {
+    let query = Query::new("UPDATE runs SET metadata = ? WHERE id = ? AND status = 0").bind(metadata).bind(id);
+    tx.execute(query).await.map(drop)
 }
 
 /// Ends a run. False when the lease was lost.

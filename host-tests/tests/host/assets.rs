@@ -2,6 +2,7 @@
 
 mod harm;
 mod links;
+mod names;
 
 use std::path::PathBuf;
 

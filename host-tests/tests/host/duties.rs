@@ -41,9 +41,21 @@ pub(crate) async fn left_behind(host: &Host) {
     change(host, Taken("duties:former", i64::MAX)).await;
 }
 
-async fn change(host: &Host, taken: Taken) {
+/// How many somebody has.
+pub(crate) async fn held(host: &Host) -> i64 {
+    let store = open(host).await;
+    let held = store.read(Query::new("SELECT COUNT(*) FROM duties")).await.unwrap().remove(0).take().unwrap();
+    store.close().await;
+    held
+}
+
+async fn open(host: &Host) -> Store {
     let metrics = Metrics::new().unwrap();
-    let store = Store::open_sqlite(&host.state_folder(), &StoreSettings::default(), metrics).await.unwrap();
+    Store::open_sqlite(&host.state_folder(), &StoreSettings::default(), metrics).await.unwrap()
+}
+
+async fn change(host: &Host, taken: Taken) {
+    let store = open(host).await;
     assert_eq!(store.write(taken).await.unwrap(), 1, "one duty");
     store.close().await;
 }

@@ -9,7 +9,12 @@ use kheish::{
     },
     model::{event::RemoteFile, ids::RunId, run::RunInput},
     queue::cancel::{Cancel, Cancelled},
-    store::{Store, assets::NewAsset, downloads::Download, pauses},
+    store::{
+        Store,
+        assets::NewAsset,
+        downloads::{self, Download},
+        pauses,
+    },
 };
 
 use super::{accept, claim, event, finish};
@@ -40,11 +45,14 @@ async fn make(store: &Store, clock: &Clock, key: &str, count: usize) -> RunId {
     }
 }
 
-async fn take(store: &Store, clock: &Clock, full: &[&str]) -> Option<Download> {
-    let full = full.iter().map(|connector| (*connector).to_owned()).collect();
+async fn take(store: &Store, clock: &Clock) -> Option<Download> {
     let now_ms = clock.now_ms();
+    take_of(store, downloads::due(store, now_ms).await.unwrap(), now_ms).await
+}
+
+async fn take_of(store: &Store, due: Vec<String>, now_ms: i64) -> Option<Download> {
     let (owner, until_ms) = ("me:1".to_owned(), now_ms + 60_000);
-    store.write(Take { full, owner, now_ms, until_ms, give_up_after_ms: 600_000 }).await.unwrap()
+    store.write(Take { due, owner, now_ms, until_ms, give_up_after_ms: 600_000 }).await.unwrap()
 }
 
 async fn settle(store: &Store, clock: &Clock, download: &Download, fetched: Fetched) -> bool {
@@ -59,7 +67,7 @@ fn missing(download: &Download) -> Fetched {
 
 /// Fetches until nothing is due.
 async fn fetch_all(store: Store, clock: Clock) {
-    while let Some(download) = take(&store, &clock, &[]).await {
+    while let Some(download) = take(&store, &clock).await {
         tokio::task::yield_now().await;
         assert!(settle(&store, &clock, &download, missing(&download)).await);
         assert!(!settle(&store, &clock, &download, missing(&download)).await, "a file ends once");
@@ -97,18 +105,19 @@ pub(super) async fn what_a_former_daemon_fetched_is_due_again(stores: Vec<Store>
     let asset = NewAsset { id: "f".repeat(64), media_type: "text/plain".to_owned(), data: b"hello".to_vec() };
     wanted.entries[0].assets.push(asset.clone());
     assert!(accept(one, wanted).await.is_ok());
-    assert_eq!(take(one, &clock, &[&connector]).await, None, "its connector has enough under way");
-    let lost = take(one, &clock, &[]).await.unwrap();
-    assert_eq!((take(other, &clock, &[]).await, lost.attempt), (None, 1));
+    assert_eq!(downloads::due(one, clock.now_ms()).await.unwrap(), [connector]);
+    assert_eq!(take_of(one, Vec::new(), clock.now_ms()).await, None, "its connector has enough under way");
+    let lost = take(one, &clock).await.unwrap();
+    assert_eq!((take(other, &clock).await, lost.attempt), (None, 1));
     let reclaim = |me: &str| Reclaim { family: "me:", me: me.to_owned(), now_ms: clock.now_ms() };
     assert_eq!(one.write(reclaim("me:1")).await.unwrap(), 0, "its owner is alive");
     assert_eq!(other.write(reclaim("me:2")).await.unwrap(), 1);
-    let again = take(other, &clock, &[]).await.unwrap();
+    let again = take(other, &clock).await.unwrap();
     assert_eq!((again.attempt, again.epoch > lost.epoch), (1, true));
     assert!(!settle(one, &clock, &lost, missing(&lost)).await, "it is somebody else's by now");
     let later = Fetched::Later { next_ms: clock.now_ms(), counts: false };
     assert!(settle(other, &clock, &again, later).await);
-    let last = take(other, &clock, &[]).await.unwrap();
+    let last = take(other, &clock).await.unwrap();
     assert_eq!(last.attempt, 1, "a wait that was asked for is free");
     assert!(settle(other, &clock, &last, Fetched::Asset(asset.id.clone())).await);
     let claimed = claim(one, &clock, 10).await.remove(0);
@@ -116,7 +125,7 @@ pub(super) async fn what_a_former_daemon_fetched_is_due_again(stores: Vec<Store>
     finish(one, &clock, &claimed).await;
     // A run that is cancelled waits for nothing, and who waits behind it goes on.
     let cancelled = make(one, &clock, "b", 2).await;
-    let held = take(other, &clock, &[]).await.unwrap();
+    let held = take(other, &clock).await.unwrap();
     let behind = make(other, &clock, "c", 0).await;
     assert!(claim(one, &clock, 10).await.is_empty());
     let cancel = Cancel { run: cancelled, now_ms: clock.now_ms() };
@@ -129,8 +138,8 @@ pub(super) async fn what_a_former_daemon_fetched_is_due_again(stores: Vec<Store>
 const PATIENCE_MS: i64 = 10_000;
 
 async fn take_at(store: &Store, now_ms: i64) -> Option<Download> {
-    let (full, owner, until_ms) = (Vec::new(), "me:1".to_owned(), now_ms + 1_000);
-    store.write(Take { full, owner, now_ms, until_ms, give_up_after_ms: PATIENCE_MS }).await.unwrap()
+    let (due, owner, until_ms) = (downloads::due(store, now_ms).await.unwrap(), "me:1".to_owned(), now_ms + 1_000);
+    store.write(Take { due, owner, now_ms, until_ms, give_up_after_ms: PATIENCE_MS }).await.unwrap()
 }
 
 /// The attempt said this about the lock; the file is due again.
@@ -172,4 +181,30 @@ pub(super) async fn files_of_a_paused_connector_wait_but_for_one_probe(stores: V
     assert_eq!(pauses::all(one).await.unwrap().len(), 1);
     assert_eq!(say(one, &probe, Lock::Open, late_ms).await, Some(Change::Ended));
     assert!(pauses::all(other).await.unwrap().is_empty());
+}
+
+/// Files of the paused connector in the next test.
+const BACKLOG: usize = 20_000;
+
+pub(super) async fn a_backlog_of_a_paused_connector_is_in_nobody_s_way(stores: Vec<Store>) {
+    let clock = Clock::system();
+    let (one, other) = (&stores[0], stores.last().unwrap());
+    let now_ms = clock.now_ms();
+    for run in 0..20 {
+        let files = with_files(&clock, &format!("b{run}"), BACKLOG / 20);
+        assert!(accept(one, Accept { now_ms, ..files }).await.is_ok());
+    }
+    let first = take_at(one, now_ms).await.unwrap();
+    let paused = first.connector.clone();
+    assert!(matches!(say(one, &first, Lock::Locked(now_ms + 600_000), now_ms).await, Some(Change::Began(_))));
+    assert_eq!(take_at(other, now_ms).await, None, "they wait");
+    let now_ms = now_ms + 1;
+    let behind = Accept { source: "http/other".to_owned(), now_ms, ..with_files(&clock, "z", 2) };
+    assert!(accept(one, behind).await.is_ok());
+    assert_eq!(downloads::due(other, now_ms).await.unwrap(), [paused.as_str(), "http/other"]);
+    for store in [one, other] {
+        assert_eq!(take_at(store, now_ms).await.unwrap().connector, "http/other");
+    }
+    assert_eq!(take_at(one, now_ms).await, None);
+    assert_eq!(downloads::due(one, now_ms).await.unwrap(), [paused]);
 }

@@ -13,7 +13,7 @@ use kheish::{
     config::duties::DutySettings,
     duties::Duties,
     ingress::{accept::Accepted, poll::Fenced},
-    store::{Store, runs},
+    store::{Store, runs, sql::Query},
 };
 use kheish_host_tests::wait::eventually;
 use tokio::task::JoinSet;
@@ -24,45 +24,57 @@ use super::event;
 /// Longer than a test.
 const LONG_MS: u64 = 600_000;
 
-fn daemon(store: &Store, family: &str, lease_ms: u64) -> Arc<Duties> {
-    Duties::new(store.clone(), Clock::system(), family, &DutySettings { lease_ms })
+async fn daemon(store: &Store, family: &str, lease_ms: u64) -> Arc<Duties> {
+    Duties::open(store.clone(), Clock::system(), family, &DutySettings { lease_ms }).await.unwrap()
 }
 
 /// Two daemons of state folders of their own.
-fn two(stores: &[Store], lease_ms: u64) -> [Arc<Duties>; 2] {
-    [daemon(&stores[0], "one:", lease_ms), daemon(&stores[stores.len() - 1], "two:", lease_ms)]
+async fn two(stores: &[Store], lease_ms: u64) -> [Arc<Duties>; 2] {
+    [daemon(&stores[0], "one:", lease_ms).await, daemon(&stores[stores.len() - 1], "two:", lease_ms).await]
+}
+
+/// The duties that have a row.
+async fn rows(store: &Store) -> Vec<String> {
+    let rows = store.read(Query::new("SELECT name FROM duties ORDER BY name")).await.unwrap();
+    rows.into_iter().map(|mut row| row.take().unwrap()).collect()
 }
 
 pub(crate) async fn a_duty_is_one_daemon_s_until_it_lets_go(stores: Vec<Store>) {
-    let [one, two] = two(&stores, LONG_MS);
+    let [one, two] = two(&stores, LONG_MS).await;
     let first = one.take("d").await.unwrap().unwrap();
     assert!(two.take("d").await.unwrap().is_none(), "it was taken twice");
     assert!(two.take("other").await.unwrap().is_some());
     assert!(one.renew(&first).await.unwrap());
     one.release(first.clone()).await.unwrap();
+    assert_eq!(rows(&stores[0]).await, ["other"], "nobody has it");
     let second = two.take("d").await.unwrap().unwrap();
-    assert_eq!((first.epoch, second.epoch), (1, 2));
     // What the former owner still says changes nothing.
     assert!(!one.renew(&first).await.unwrap());
     one.release(first).await.unwrap();
     assert!(one.take("d").await.unwrap().is_none() && two.renew(&second).await.unwrap());
+    // Nor when nobody else comes between: what was let go of is not had again without being taken.
+    two.release(second.clone()).await.unwrap();
+    let third = two.take("d").await.unwrap().unwrap();
+    assert!(!two.renew(&second).await.unwrap() && two.renew(&third).await.unwrap());
 }
 
 pub(crate) async fn a_duty_of_a_daemon_that_is_gone_is_had_by_another(stores: Vec<Store>) {
-    let [gone, other] = two(&stores, 300);
+    let [gone, other] = two(&stores, 300).await;
     let former = gone.take("d").await.unwrap().unwrap();
     let taken = eventually("its lease is over", async || other.take("d").await.unwrap()).await;
-    assert!(taken.epoch == 2 && !gone.renew(&former).await.unwrap());
+    assert!(other.renew(&taken).await.unwrap() && !gone.renew(&former).await.unwrap());
     // The next process of the same state folder waits for no lease.
-    let [gone, _] = two(&stores, LONG_MS);
+    let [gone, _] = two(&stores, LONG_MS).await;
     let former = gone.take("e").await.unwrap().unwrap();
-    let next = daemon(&stores[0], "one:", LONG_MS);
-    assert_eq!(next.take("e").await.unwrap().unwrap().epoch, 2);
+    assert!(gone.take("never again").await.unwrap().is_some());
+    let next = daemon(&stores[0], "one:", LONG_MS).await;
+    assert_eq!(rows(&stores[0]).await, Vec::<String>::new(), "nothing is left of a process that is gone");
+    assert!(next.take("e").await.unwrap().is_some());
     assert!(!gone.renew(&former).await.unwrap());
 }
 
 pub(crate) async fn what_was_fetched_by_a_former_owner_is_not_written(stores: Vec<Store>) {
-    let (clock, [slow, other]) = (Clock::system(), two(&stores, 300));
+    let (clock, [slow, other]) = (Clock::system(), two(&stores, 300).await);
     let late = slow.take("d").await.unwrap().unwrap();
     let write = |store: &Store, duty: &_, key| {
         let fenced = Fenced { duty: Clone::clone(duty), accept: event(&clock, "s", key, "x") };
@@ -82,7 +94,7 @@ pub(crate) async fn one_daemon_at_a_time_does_it(stores: Vec<Store>) {
     let (alone, turns) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let mut daemons = JoinSet::new();
     for number in 0..4 {
-        let duties = daemon(&stores[number % stores.len()], &format!("{number}:"), 1_500);
+        let duties = daemon(&stores[number % stores.len()], &format!("{number}:"), 1_500).await;
         let (alone, turns) = (Arc::clone(&alone), Arc::clone(&turns));
         daemons.spawn(async move {
             let stop = CancellationToken::new();

@@ -57,8 +57,8 @@ use attempts::{a_failure_says_whether_another_attempt_may_help, an_attempt_is_ov
 use cancel::a_run_that_waits_or_runs_is_cancelled_once;
 use choice::claims_take_their_own_executors_sessions;
 use downloads::{
-    files_of_a_paused_connector_wait_but_for_one_probe, files_of_many_runs_are_fetched_side_by_side,
-    what_a_former_daemon_fetched_is_due_again,
+    a_backlog_of_a_paused_connector_is_in_nobody_s_way, files_of_a_paused_connector_wait_but_for_one_probe,
+    files_of_many_runs_are_fetched_side_by_side, what_a_former_daemon_fetched_is_due_again,
 };
 use duties::{
     a_duty_is_one_daemon_s_until_it_lets_go, a_duty_of_a_daemon_that_is_gone_is_had_by_another,
@@ -130,6 +130,7 @@ on_both!(
     an_event_joins_a_run_that_waits_or_is_one,
     a_group_that_is_cancelled_or_full_is_joined_no_more,
     files_of_a_paused_connector_wait_but_for_one_probe,
+    a_backlog_of_a_paused_connector_is_in_nobody_s_way,
     a_duty_is_one_daemon_s_until_it_lets_go,
     a_duty_of_a_daemon_that_is_gone_is_had_by_another,
     what_was_fetched_by_a_former_owner_is_not_written,

@@ -3,7 +3,7 @@
 use axum::{Json, extract::State};
 use serde::Serialize;
 
-use super::{Api, DOMAIN, not_found};
+use super::{Api, DOMAIN, Which, not_found};
 use crate::{
     model::ids::ConnectorId,
     wire::{extract, problem::Problem},
@@ -21,7 +21,7 @@ pub struct OrderView {
 /// It is asked to end, and started as its settings say now; also when it was started too often and stays down.
 #[utoipa::path(
     post, path = "/v1/runtime/connectors/{kind}/{name}/restart", operation_id = "restart_connector", tag = "connectors",
-    params(("kind" = String, Path, description = "Its kind."), ("name" = String, Path, description = "Its name.")),
+    params(Which),
     responses(
         (status = 200, description = "It is on its way; the connector's status shows how far.", body = OrderView),
         (status = 400, description = "unknown_kind"),
@@ -31,9 +31,9 @@ pub struct OrderView {
 )]
 pub async fn restart(
     State(api): State<Api>,
-    extract::Path((kind, name)): extract::Path<(String, String)>,
+    extract::Path(which): extract::Path<Which>,
 ) -> Result<Json<OrderView>, Problem> {
-    let id = ConnectorId { kind, name };
+    let id: ConnectorId = which.into();
     if api.connectors.get(&id).is_none() {
         return Err(not_found(&api, &id));
     }

@@ -4,7 +4,7 @@ use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{super::Api, DOMAIN, not_found};
+use super::{super::Api, DOMAIN, Which, not_found};
 use crate::{
     connectors::manifest::Manifest,
     egress::address::Reach,
@@ -61,7 +61,7 @@ struct SentView {
 /// event: it becomes a run, and answers go where those of the connector go.
 #[utoipa::path(
     post, path = "/v1/runtime/connectors/{kind}/{name}/test", operation_id = "test_connector", tag = "connectors",
-    params(("kind" = String, Path, description = "Its kind."), ("name" = String, Path, description = "Its name.")),
+    params(Which),
     request_body = TestBody,
     responses(
         (status = 200, description = "It was sent; `status` is what the public route answered.", body = TestView),
@@ -73,10 +73,10 @@ struct SentView {
 )]
 pub async fn send(
     State(api): State<Api>,
-    extract::Path((kind, name)): extract::Path<(String, String)>,
+    extract::Path(which): extract::Path<Which>,
     extract::Json(test): extract::Json<TestBody>,
 ) -> Result<Json<TestView>, Problem> {
-    let id = ConnectorId { kind, name };
+    let id = ConnectorId::from(which);
     if api.connectors.get(&id).is_none() {
         return Err(not_found(&api, &id));
     }

@@ -11,6 +11,7 @@ use crate::{
         StoreError, downloads,
         gatherings::{self, Gathering},
         heads::{self, Line},
+        runs,
         writer::Tx,
     },
 };
@@ -66,20 +67,20 @@ async fn join(
     let now_ms = command.now_ms;
     // A claim may have come first, in another daemon.
     let Some(mut gathering) = gatherings::find(tx, run).await? else { return Err(StoreError::Outrun) };
-    let Some(mut input) = downloads::input(tx, run).await? else { return Err(StoreError::Outrun) };
-    let Some(metadata) = gatherings::metadata(tx, run).await? else { return Err(StoreError::Outrun) };
+    let Some(mut input) = runs::queued_input(tx, run).await? else { return Err(StoreError::Outrun) };
+    let Some(metadata) = runs::queued_metadata(tx, run).await? else { return Err(StoreError::Outrun) };
     let files = files::awaited(entry, input.len(), (run, session), &command.source);
     downloads::insert(tx, &files, now_ms).await?;
     input.extend(entry.request.input.iter().cloned());
-    downloads::set_input(tx, run, &input).await?;
-    gatherings::set_metadata(tx, run, &joined(&metadata, &entry.request.metadata)?).await?;
+    runs::set_queued_input(tx, run, &input).await?;
+    runs::set_queued_metadata(tx, run, &joined(&metadata, &entry.request.metadata)?).await?;
     gathering.members.push((gathers.position, entry.request.input.len()));
     let events = gathering.members.len();
     gathering.due_ms = due_ms(gathers, now_ms, gathering.last_ms, events);
     let full = events >= gathers.most;
     gatherings::update(tx, &gathering, full).await?;
     if full {
-        downloads::hurry(tx, session.as_str(), now_ms).await?;
+        heads::hurry(tx, session.as_str(), now_ms).await?;
     }
     Ok(())
 }

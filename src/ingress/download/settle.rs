@@ -5,9 +5,10 @@ use crate::{
     model::run::RunInput,
     store::{
         StoreError, assets,
-        downloads::{self, Download, Which},
+        downloads::{self, Download},
         heads::{self, Line},
         pauses::{self, Standing},
+        runs,
         writer::{Command, Tx},
     },
 };
@@ -44,8 +45,8 @@ pub struct Said {
 
 /// Takes the file that has been due for longest. Files of a paused connector wait, but for one at a time, the probe.
 pub struct Take {
-    /// Connectors that have enough under way.
-    pub full: Vec<String>,
+    /// The connectors whose files may be taken, in the order in which they are looked for.
+    pub due: Vec<String>,
     /// Who takes it.
     pub owner: String,
     /// Now, in milliseconds since 1970.
@@ -69,24 +70,26 @@ impl Command for Take {
 }
 
 async fn take_one(take: &Take, tx: &mut Tx<'_>) -> Result<Option<Download>, StoreError> {
-    let mut left = take.full.clone();
-    for pause in pauses::standing(tx).await? {
-        if take.full.contains(&pause.connector) {
-            continue;
-        }
-        if let Some(taken) = take_paused(take, &pause, tx).await? {
+    let pauses = pauses::standing(tx).await?;
+    for pause in pauses.iter().filter(|pause| take.due.contains(&pause.connector)) {
+        if let Some(taken) = take_paused(take, pause, tx).await? {
             return Ok(Some(taken));
         }
-        left.push(pause.connector);
     }
-    let Some(due) = downloads::due(tx, Which::Others(&left), take.now_ms).await? else { return Ok(None) };
-    downloads::take(tx, due, &take.owner, take.until_ms).await
+    let is_paused = |connector: &str| pauses.iter().any(|pause| pause.connector == connector);
+    for connector in take.due.iter().filter(|connector| !is_paused(connector)) {
+        // Another daemon may have been faster.
+        if let Some(due) = downloads::first(tx, connector, take.now_ms).await? {
+            return downloads::take(tx, due, &take.owner, take.until_ms).await;
+        }
+    }
+    Ok(None)
 }
 
 /// A file of a paused connector: one whose run has waited long enough, or the probe.
 async fn take_paused(take: &Take, pause: &Standing, tx: &mut Tx<'_>) -> Result<Option<Download>, StoreError> {
-    let late = Which::Late(&pause.connector, take.now_ms.saturating_sub(take.give_up_after_ms));
-    if let Some(due) = downloads::due(tx, late, take.now_ms).await? {
+    let (connector, since_ms) = (&pause.connector, take.now_ms.saturating_sub(take.give_up_after_ms));
+    if let Some(due) = downloads::late(tx, connector, (since_ms, take.now_ms)).await? {
         let taken = downloads::take(tx, due, &take.owner, take.until_ms).await?;
         let refused = Some((pause.code.clone(), pause.reason.clone()));
         return Ok(taken.map(|download| Download { refused, ..download }));
@@ -94,7 +97,7 @@ async fn take_paused(take: &Take, pause: &Standing, tx: &mut Tx<'_>) -> Result<O
     if pause.probe_ms > take.now_ms {
         return Ok(None);
     }
-    let Some(due) = downloads::due(tx, Which::Of(&pause.connector), take.now_ms).await? else { return Ok(None) };
+    let Some(due) = downloads::first(tx, connector, take.now_ms).await? else { return Ok(None) };
     if !pauses::hold_probe(tx, pause, take.until_ms).await? {
         return Ok(None);
     }
@@ -176,15 +179,15 @@ async fn settle_one(settle: &Settle, tx: &mut Tx<'_>) -> Result<bool, StoreError
     if !downloads::end(tx, download).await? {
         return Ok(false);
     }
-    if let Some(mut input) = downloads::input(tx, download.run).await? {
+    if let Some(mut input) = runs::queued_input(tx, download.run).await? {
         let part = usize::try_from(download.part).ok().and_then(|part| input.get_mut(part));
         if let Some(part) = part {
             put_in_place(part, download, fetched, tx).await?;
-            downloads::set_input(tx, download.run, &input).await?;
+            runs::set_queued_input(tx, download.run, &input).await?;
         }
     }
     if downloads::left(tx, download.run).await? == 0 {
-        downloads::hurry(tx, &download.session, *now_ms).await?;
+        heads::hurry(tx, &download.session, *now_ms).await?;
     }
     Ok(true)
 }

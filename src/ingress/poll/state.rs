@@ -17,7 +17,7 @@ pub struct PollStatus {
     pub answered_at_ms: Option<i64>,
     /// Calls that failed since then.
     pub failures: u32,
-    /// Why the last of them failed.
+    /// Why the last of them failed, or why none is made.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub last_error: Option<PollError>,
@@ -38,10 +38,10 @@ impl PollState {
         self.lock().clone()
     }
 
-    /// The platform answered. Says whether it had not, before.
+    /// The platform answered. Says whether it had not, or was not asked, before.
     pub(in crate::ingress) fn answer(&self, now_ms: i64) -> bool {
         let mut status = self.lock();
-        let failed = status.failures > 0;
+        let failed = status.last_error.is_some();
         *status = PollStatus { answered_at_ms: Some(now_ms), ..PollStatus::default() };
         failed
     }
@@ -50,18 +50,25 @@ impl PollState {
     pub(in crate::ingress) fn fail(&self, code: &str, reason: &str) -> (u32, bool) {
         let mut status = self.lock();
         status.failures = status.failures.saturating_add(1);
-        let news = status.last_error.as_ref().is_none_or(|error| error.code != code);
-        status.last_error = Some(PollError { code: code.to_owned(), reason: reason.to_owned() });
-        (status.failures, news)
+        (status.failures, status.explain(code, reason))
     }
 
-    /// It does not poll at all. Says whether that is new.
+    /// It does not poll at all, which is no failure. Says whether that is new.
     pub(super) fn refuse(&self, code: &str, reason: &str) -> bool {
-        self.fail(code, reason).1
+        self.lock().explain(code, reason)
     }
 
     fn lock(&self) -> MutexGuard<'_, PollStatus> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl PollStatus {
+    /// Says whether the code is another one than before.
+    fn explain(&mut self, code: &str, reason: &str) -> bool {
+        let news = self.last_error.as_ref().is_none_or(|error| error.code != code);
+        self.last_error = Some(PollError { code: code.to_owned(), reason: reason.to_owned() });
+        news
     }
 }
 
@@ -78,5 +85,16 @@ mod tests {
         assert!(state.answer(5) && !state.answer(6));
         assert_eq!(state.status(), PollStatus { answered_at_ms: Some(6), ..PollStatus::default() });
         assert_eq!(state.fail("b", "x"), (1, true));
+    }
+
+    #[test]
+    fn what_does_not_poll_has_not_failed() {
+        let state = PollState::default();
+        assert!(state.refuse("elsewhere", "x") && !state.refuse("elsewhere", "x"));
+        assert_eq!(state.status().failures, 0);
+        assert!(state.answer(5), "it is told that it polls again");
+        assert_eq!(state.fail("a", "x"), (1, true));
+        assert!(state.refuse("elsewhere", "x"));
+        assert_eq!(state.fail("a", "x"), (2, true));
     }
 }

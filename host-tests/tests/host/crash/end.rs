@@ -88,7 +88,7 @@ async fn asked_to_stop_it_lets_a_delivery_in_flight_arrive() {
 #[tokio::test]
 async fn asked_to_stop_it_does_not_wait_for_ever() {
     let receiver = Receiver::scripted(|_| Reply::Hold(Gate::default())).await;
-    let settings = format!("{}[server]\nshutdown_grace_ms = 200\n", super::QUICK);
+    let settings = format!("{}[server]\nshutdown_grace_ms = 2000\n[sidecars.child]\nstop_grace_ms = 0\n", super::QUICK);
     let mut host = builder().settings(&settings).start().await;
     let run = submit(&host, "s", &[receiver.target_json("/in")]).await;
     let claimed = host.worker("w").take().await;

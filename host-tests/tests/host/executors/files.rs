@@ -82,6 +82,24 @@ async fn a_receiver_fetches_the_files_of_its_run_with_its_token_and_no_others() 
 }
 
 #[tokio::test]
+async fn a_receiver_s_file_has_the_name_that_its_event_gave_it() {
+    let receiver = Receiver::scripted(|_| Reply::Status(202)).await;
+    let host = started(&receiver).await;
+    let file = keep(&host, b"mine").await;
+    let item = json!({ "type": "inline_asset", "file_name": "own.csv", "media_type": "text/csv", "content_base64": "bWluZQ==" });
+    host.submit("room", &json!({ "input_items": [item] })).await.expect(202);
+    let sent = receiver.when("/in", 1).await.remove(0);
+    let (theirs, all) = (holder(&host, &sent), host.client());
+    for (client, name, media_type) in [(&theirs, "own.csv", "text/csv"), (all, "a.txt", "text/plain")] {
+        let known = client.get(&format!("/v1/assets/{file}")).await.expect(200);
+        assert_eq!((known.text("/name"), known.text("/media_type")), (name, media_type));
+        let bytes = client.get(&raw(&file)).await.expect(200);
+        let disposition = format!("attachment; filename*=UTF-8''{name}");
+        assert_eq!((bytes.header("content-disposition"), bytes.header("content-type")), (&*disposition, media_type));
+    }
+}
+
+#[tokio::test]
 async fn the_end_of_a_lease_ends_the_way_to_its_files() {
     let receiver = Receiver::scripted(|_| Reply::Status(202)).await;
     let host = started(&receiver).await;

@@ -1,11 +1,12 @@
 //! Files of deliveries: for the sidecar that they go to, and while they do.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use kheish_host_tests::{
     client::Client,
     host::Host,
     problem::INGRESS,
     receiver::{Gate, Reply},
-    sidecar::{Sidecar, TOKEN, event, manifest, verdict},
+    sidecar::{Sidecar, TOKEN, event, event_with, manifest, verdict},
     wait::eventually,
 };
 use reqwest::Method;
@@ -15,12 +16,21 @@ use super::builder;
 
 const BYTES: &[u8] = b"the bytes of a file";
 
+/// Time enough to look at what is on its way.
+fn patient() -> String {
+    super::QUICK.replace("timeout_ms = 700", "timeout_ms = 30000")
+}
+
 /// An event of the connector is answered with a text and a file. Gives the run and the file's id.
 pub(super) async fn answer_with_file(host: &Host, connector: &str) -> (String, String) {
+    answer_to(host, connector, &event("e-1", "question")).await
+}
+
+async fn answer_to(host: &Host, connector: &str, event: &Value) -> (String, String) {
     let kept = host.client().request(Method::POST, "/v1/assets?name=a.txt&media_type=text/plain").body(BYTES);
     let kept = kheish_host_tests::client::answer(kept).await.expect(201).text("/asset_id").to_owned();
     let sender = kheish_host_tests::sidecar::sender(host, connector).bearer(TOKEN).at("/events");
-    let run = sender.post(&event("e-1", "question")).await.expect(200).text("/run_id").to_owned();
+    let run = sender.post(event).await.expect(200).text("/run_id").to_owned();
     let claimed = host.worker("w").take().await;
     assert_eq!(claimed.run, run);
     let outputs = json!([{ "content": "see", "artifacts": [{ "asset_id": kept }] }]);
@@ -38,9 +48,8 @@ async fn a_sidecar_fetches_a_file_while_the_delivery_is_under_way() {
     let held = gate.clone();
     sidecar.delivers(move |_| Reply::Hold(held.clone()));
     let both = format!("{}{}", sidecar.connector("bridge", ""), sidecar.connector("other", ""));
-    let settings = format!("{}\n", super::QUICK.replace("timeout_ms = 700", "timeout_ms = 30000"));
     let host =
-        builder(&sidecar, "").executor("claim").settings(&settings).token("operator").connectors(both).start().await;
+        builder(&sidecar, "").executor("claim").settings(&patient()).token("operator").connectors(both).start().await;
     let (run, asset) = answer_with_file(&host, "bridge").await;
     let request = sidecar.when(1).await.remove(0);
     let part = request.body["parts"][1].clone();
@@ -77,6 +86,24 @@ async fn a_sidecar_fetches_a_file_while_the_delivery_is_under_way() {
     gate.open();
     host.deliveries_when(&run, 1, "delivered").await;
     bridge.get(&path).await.problem(404, INGRESS, "asset_not_found");
+}
+
+#[tokio::test]
+async fn a_file_goes_back_under_the_name_that_its_event_gave_it() {
+    let sidecar = Sidecar::start().await;
+    sidecar.is(manifest(&json!({ "attachments_out": true })));
+    sidecar.delivers(|_| Reply::Hold(Gate::default()));
+    let host = builder(&sidecar, "").executor("claim").settings(&patient()).start().await;
+    let base64 = STANDARD.encode(BYTES);
+    let file =
+        json!({ "type": "inline_asset", "file_name": "own.csv", "media_type": "text/csv", "content_base64": base64 });
+    answer_to(&host, "bridge", &event_with("e-1", &json!({ "attachments": [file] }))).await;
+    let attachment = sidecar.when(1).await.remove(0).body["parts"][1]["attachment"].clone();
+    assert_eq!((&attachment["file_name"], &attachment["media_type"]), (&json!("own.csv"), &json!("text/csv")));
+    let bridge = Client::new(host.client().base()).with_token(TOKEN);
+    let raw = bridge.get(attachment["download_path"].as_str().unwrap()).await.expect(200);
+    assert_eq!(raw.header("content-disposition"), "attachment; filename*=UTF-8''own.csv");
+    assert_eq!((&raw.body[..], raw.header("content-type")), (BYTES, "text/csv"));
 }
 
 #[tokio::test]

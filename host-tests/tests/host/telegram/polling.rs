@@ -264,8 +264,10 @@ async fn a_poller_waits_while_another_daemon_polls() {
     api.says(5, "two");
     assert_eq!(heard(&host).await, ["one"]);
     assert!(!api.unconfirmed().is_empty(), "it was confirmed and is no run");
+    assert_eq!(polling(&host, "bot").await["failures"], 0, "being elsewhere is no failure");
     let_go(&host).await;
     when_heard(&host, &["one", "two"]).await;
+    host.logs("polls again").await;
     eventually("it says that it polls", async || polling(&host, "bot").await["last_error"].is_null().then_some(()))
         .await;
 }

@@ -2,12 +2,15 @@
 
 use kheish_host_tests::{
     child::{Child, PATH, process_when, running},
+    host::Host,
     process::signal,
+    sidecar::{event_with, send},
     wait::eventually,
 };
 use serde_json::json;
 
 use super::builder;
+use crate::duties;
 
 #[tokio::test]
 async fn a_deleted_connector_s_whole_family_ends() {
@@ -17,14 +20,20 @@ async fn a_deleted_connector_s_whole_family_ends() {
     eventually("the family is there", async || (child.processes().len() >= 6).then_some(())).await;
     host.delete(PATH).await.expect(200);
     child.is_gone().await;
+    eventually("its duty is forgotten", async || (duties::held(&host).await == 0).then_some(())).await;
+}
+
+/// Makes the connector of one that does not listen.
+async fn put_stubborn(host: &Host, child: &Child) {
+    let double = kheish_host_tests::places::beside("sidecar-double");
+    let script = format!("trap '' TERM; exec {}", double.display());
+    child.put(host, "", &json!({ "command": "sh", "args": ["-c", script] })).await;
 }
 
 #[tokio::test]
 async fn a_child_that_does_not_listen_is_killed() {
     let (host, child) = (builder("").start().await, Child::new());
-    let double = kheish_host_tests::places::beside("sidecar-double");
-    let script = format!("trap '' TERM; exec {}", double.display());
-    child.put(&host, "", &json!({ "command": "sh", "args": ["-c", script] })).await;
+    put_stubborn(&host, &child).await;
     let first = running(&host).await;
     host.post(&format!("{PATH}/restart"), &json!({})).await.expect(200);
     process_when(&host, "is another one", |process| process["state"] == "running" && process["pid"] != json!(first))
@@ -48,6 +57,29 @@ async fn a_daemon_that_is_killed_leaves_no_child_and_starts_one_again() {
     eventually("one family is left", async || (child.processes().len() <= 7).then_some(())).await;
     host.terminate().await;
     child.is_gone().await;
+}
+
+/// With no more time than a daemon must have.
+#[tokio::test]
+async fn a_daemon_that_is_asked_to_stop_outlives_a_child_that_does_not_listen() {
+    let settings = "[server]\nshutdown_grace_ms = 2300\n";
+    let (mut host, child) = (builder(settings).start().await, Child::new());
+    put_stubborn(&host, &child).await;
+    let first = running(&host).await;
+    let instance = host.get(PATH).await.expect(200).json["status"]["health"]["instance_id"].clone();
+    let event = event_with("e-1", &json!({ "instance_id": instance }));
+    let run = send(&host, "bridge", &event).await.expect(200).text("/run_id").to_owned();
+    let ended = host.terminate().await;
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("shutdown_grace_ms"), "it did not end in order: {}", ended.stderr);
+    assert_eq!(child.processes(), Vec::<u32>::new());
+    let audit = std::fs::read_to_string(host.state_folder().join("control-plane-auth/audit.jsonl")).unwrap();
+    let revoked = audit.lines().filter(|row| row.contains("credential_revoked") && row.contains("stopped"));
+    assert_eq!(revoked.count(), 1, "{audit}");
+    assert_eq!(duties::held(&host).await, 0, "the next daemon would have to wait");
+    host.restart().await;
+    assert_ne!(running(&host).await, first);
+    host.deliveries_when(&run, 1, "delivered").await;
 }
 
 #[tokio::test]
