@@ -106,7 +106,7 @@ impl Default for StoreSettings {
     fn default() -> Self {
         Self {
             queue_length: 4096,
-            commands_per_commit: 256,
+            commands_per_commit: 1024,
             readers: 2,
             wal_pages: 1000,
             cache_kib: 16 * 1024,

@@ -1,9 +1,10 @@
 //! The one writer: groups whatever is waiting into one commit.
 //!
 //! The flush of a commit costs more than the rows in it, so the previous flush is the batching window: commands that
-//! arrive meanwhile share the next one, and a lonely command does not wait. Commands of one type are applied together,
-//! under a savepoint; when that fails each is tried alone under a savepoint of its own, so that a bad one cannot fail
-//! its neighbours. Callers hear after the commit, never before.
+//! arrive meanwhile share the next one, and a lonely command does not wait. Commands of one type are applied together. When
+//! that fails the transaction begins again with savepoints, at first around all of a type, then around each of those that
+//! failed together, so that a bad one cannot fail its neighbours. Savepoints copy every page that changes, which is why
+//! they come second. Callers hear after the commit, never before.
 
 use std::{
     collections::BTreeSet,
@@ -26,7 +27,7 @@ use crate::{
 mod group;
 pub(super) mod log;
 
-use group::{Batch, Job};
+use group::{Batch, Guard, Job};
 use log::{Log, Place};
 
 /// How often a transaction is tried that PostgreSQL breaks off because two of them wait for each other. Locks are taken in
@@ -234,6 +235,19 @@ impl Writer {
     }
 }
 
+/// Why a transaction did not come to its end.
+struct Broken {
+    error: StoreError,
+    /// Whether a command failed, rather than the transaction itself.
+    by_command: bool,
+}
+
+impl From<StoreError> for Broken {
+    fn from(error: StoreError) -> Self {
+        Self { error, by_command: false }
+    }
+}
+
 fn stopped() -> StoreError {
     StoreError::Unavailable("the writer has stopped".to_owned())
 }
@@ -291,19 +305,23 @@ impl Task {
         }
         let (started, commands) = (Instant::now(), jobs.len());
         let mut batches = group::by_type(jobs);
-        let mut tries = 1;
+        let (mut tries, mut guard) = (1, Guard::Transaction);
         let done = loop {
-            match self.try_commit(&mut batches).await {
-                Err(error) if group::is_deadlock(&error) && tries < DEADLOCK_TRIES => {
+            match self.try_commit(&mut batches, guard).await {
+                Err(Broken { error, .. }) if group::is_deadlock(&error) && tries < DEADLOCK_TRIES => {
                     tracing::debug!(
                         tries,
                         "a transaction waited for another one that waited for it; it is tried again"
                     );
-                    self.connection.execute(Query::new("ROLLBACK")).await?;
                     tries += 1;
                 }
-                done => break done,
+                Err(Broken { error, by_command: true }) if guard == Guard::Transaction => {
+                    tracing::debug!(%error, commands, "a command failed; all are tried again with savepoints");
+                    guard = Guard::Savepoints;
+                }
+                done => break done.map_err(|broken| broken.error),
             }
+            self.connection.execute(Query::new("ROLLBACK")).await?;
         };
         match done {
             Ok((wake, performed, place)) => {
@@ -323,12 +341,13 @@ impl Task {
     async fn try_commit(
         &mut self,
         batches: &mut [Box<dyn Batch>],
-    ) -> Result<(Wake, Vec<(RunId, bool)>, Place), StoreError> {
+        guard: Guard,
+    ) -> Result<(Wake, Vec<(RunId, bool)>, Place), Broken> {
         let begin = self.connection.dialect().begin();
         let mut tx = Tx { connection: &mut self.connection, wake: Wake::default(), recorded: Vec::new() };
         tx.run(begin).await?;
         for batch in batches {
-            batch.apply(&mut tx).await?;
+            batch.apply(&mut tx, guard).await.map_err(|error| Broken { error, by_command: true })?;
         }
         let performed = tx.recorded.iter().filter_map(Happening::performed).collect();
         let place = self.log.write(&mut tx).await?;

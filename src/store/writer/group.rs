@@ -16,14 +16,23 @@ pub(super) struct Job {
     batch: fn() -> Box<dyn Batch>,
 }
 
+/// What is undone when commands fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Guard {
+    /// The transaction.
+    Transaction,
+    /// What the commands wrote that failed.
+    Savepoints,
+}
+
 /// Commands of one type that share a commit, in the order in which they came.
 pub(super) trait Batch: Send {
     /// Takes in a job of this type.
     fn push(&mut self, waiting: Box<dyn Any + Send>);
 
-    /// Applies the commands and keeps their replies; called again when the transaction has to be tried again. An error is
-    /// the transaction's: those of commands are among the replies.
-    fn apply<'a>(&'a mut self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<(), StoreError>>;
+    /// Applies the commands and keeps their replies; called again when the transaction has to be tried again. With savepoints
+    /// an error is the transaction's: those of commands are among the replies.
+    fn apply<'a>(&'a mut self, tx: &'a mut Tx<'_>, guard: Guard) -> BoxFuture<'a, Result<(), StoreError>>;
 
     /// Tells the callers how it went: the reason when the commit failed, otherwise each command's own reply.
     fn answer(self: Box<Self>, lost: Option<&str>);
@@ -89,8 +98,12 @@ impl<C: Command> Batch for Typed<C> {
         }
     }
 
-    fn apply<'a>(&'a mut self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<(), StoreError>> {
+    fn apply<'a>(&'a mut self, tx: &'a mut Tx<'_>, guard: Guard) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
+            if guard == Guard::Transaction {
+                self.replies = C::apply(&self.commands, tx).await?.into_iter().map(Ok).collect();
+                return Ok(());
+            }
             self.replies = match guarded(&self.commands, tx).await? {
                 Ok(replies) => replies.into_iter().map(Ok).collect(),
                 Err(error) if self.commands.len() == 1 && !came_second(&error) => vec![Err(error)],
