@@ -49,6 +49,24 @@ async fn a_sidecar_is_ready_degraded_or_deaf() {
 }
 
 #[tokio::test]
+async fn a_list_of_connectors_shows_how_sidecars_fare_and_asks_nobody() {
+    let sidecar = Sidecar::start().await;
+    let long = format!("no gateway {}the end", "and no other ".repeat(20));
+    sidecar.fares(health("degraded", Some(&long)));
+    let host = builder(&sidecar, "").settings("[sidecars]\nhealth_interval_ms = 3600000\n").start().await;
+    health_when(&host, "bridge", "degraded").await;
+    let asked = || (sidecar.asked("/health"), sidecar.asked("/manifest"));
+    let before = asked();
+    let ran = Cli::of(&host).run(&["connectors", "list"]).await.expect(0);
+    ran.says(&["HEALTH", "external/bridge", "running", "degraded", "no gateway and no other", "…"]);
+    assert!(!ran.stdout.contains("the end"), "{}", ran.stdout);
+    let list = host.get("/v1/runtime/connectors").await.expect(200).json;
+    assert_eq!(list[0]["status"]["health"]["state"], "degraded");
+    assert_eq!(list[0]["status"]["health"]["reason"], json!(long));
+    assert_eq!(asked(), before);
+}
+
+#[tokio::test]
 async fn deliveries_wait_for_a_sidecar_and_spend_nothing() {
     let sidecar = Sidecar::start().await;
     let host = start(&sidecar, "").await;
