@@ -3,6 +3,7 @@
 mod ends;
 mod limits;
 mod restarts;
+mod waits;
 
 use kheish_host_tests::{
     child::{Child, PATH, environment, process_when, running},

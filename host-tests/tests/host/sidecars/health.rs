@@ -5,10 +5,11 @@ use std::net::TcpListener;
 use kheish_host_tests::{
     cli::Cli,
     receiver::Reply,
-    sidecar::{self, Sidecar, event, health, health_when, manifest, metric, send, verdict},
+    sidecar::{self, Sidecar, TOKEN, event, health, health_when, manifest, metric, send, verdict},
+    sse::Stream,
     wait::eventually,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{builder, start};
 
@@ -49,6 +50,39 @@ async fn a_sidecar_is_ready_degraded_or_deaf() {
 }
 
 #[tokio::test]
+async fn streams_tell_of_each_turn_once_and_without_secrets() {
+    let sidecar = Sidecar::start().await;
+    let host = start(&sidecar, "").await;
+    let mut events = Stream::open(host.client(), "/v1/events/stream?cursor=0").await;
+    let secret = format!("no gateway takes {TOKEN}");
+    for (reply, state) in [
+        (health("ready", None), "ready"),
+        (health("degraded", Some(&secret)), "degraded"),
+        (health("degraded", Some("another reason")), "degraded"),
+        (Reply::HangUp, "deaf"),
+        (health("starting", None), "starting"),
+        (health("ready", None), "ready"),
+    ] {
+        sidecar.fares(reply);
+        let seen = health_when(&host, "bridge", state).await;
+        assert!(!seen.to_string().contains(TOKEN), "{seen}");
+        let looks = sidecar.asked("/health");
+        eventually("some looks later", async || (sidecar.asked("/health") > looks + 3).then_some(())).await;
+    }
+    host.put("/v1/runtime/connectors/external/last", &sidecar_elsewhere()).await.expect(201);
+    let seen = events.until(|frame| frame.text("connector") == "external/last").await;
+    let told: Vec<_> = seen.iter().filter(|frame| frame.text("change") == "health").collect();
+    let short: Vec<_> = told.iter().map(|frame| (frame.text("state"), frame.text("reason"))).collect();
+    let deaf = told.get(2).map(|frame| frame.text("reason")).unwrap_or_default();
+    assert!(deaf.contains("/health"), "{deaf}");
+    assert_eq!(
+        short,
+        [("ready", ""), ("degraded", "no gateway takes [masked]"), ("deaf", deaf), ("starting", ""), ("ready", "")]
+    );
+    assert!(told.iter().all(|frame| frame.text("connector") == "external/bridge"));
+}
+
+#[tokio::test]
 async fn a_list_of_connectors_shows_how_sidecars_fare_and_asks_nobody() {
     let sidecar = Sidecar::start().await;
     let long = format!("no gateway {}the end", "and no other ".repeat(20));
@@ -64,6 +98,11 @@ async fn a_list_of_connectors_shows_how_sidecars_fare_and_asks_nobody() {
     assert_eq!(list[0]["status"]["health"]["state"], "degraded");
     assert_eq!(list[0]["status"]["health"]["reason"], json!(long));
     assert_eq!(asked(), before);
+}
+
+/// A connector that nobody speaks to.
+fn sidecar_elsewhere() -> Value {
+    json!({ "platform": "forge", "base_url": "https://bridge.example", "allow_unauthenticated_ingress": true })
 }
 
 #[tokio::test]
