@@ -313,7 +313,9 @@ mod tests {
 
     #[test]
     fn what_a_child_is_after_a_new_start_is_news_only_when_it_is_another_state() {
-        let watch = Watch::of_child();
+        let id = ConnectorId { kind: "external".to_owned(), name: "bridge".to_owned() };
+        assert_eq!(Fleet::default().begin(&id, false).wait(), None);
+        let watch = Fleet::default().begin(&id, true);
         assert_eq!(watch.wait().unwrap().code, STARTING);
         let ready = |watch: &Watch| watch.reported(&report(ReportedStatus::Ready, None), None, 1).unwrap().news;
         assert!(ready(&watch));

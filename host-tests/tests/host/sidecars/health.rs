@@ -11,7 +11,7 @@ use kheish_host_tests::{
 };
 use serde_json::{Value, json};
 
-use super::{builder, start};
+use super::{QUICK, builder, start};
 
 #[tokio::test]
 async fn a_sidecar_is_ready_degraded_or_deaf() {
@@ -52,7 +52,9 @@ async fn a_sidecar_is_ready_degraded_or_deaf() {
 #[tokio::test]
 async fn streams_tell_of_each_turn_once_and_without_secrets() {
     let sidecar = Sidecar::start().await;
-    let host = start(&sidecar, "").await;
+    // No look is given up because the machine is busy.
+    let settings = QUICK.replace("probe_timeout_ms = 500", "probe_timeout_ms = 20000");
+    let host = builder(&sidecar, "").settings(&settings).start().await;
     let mut events = Stream::open(host.client(), "/v1/events/stream?cursor=0").await;
     let secret = format!("no gateway takes {TOKEN}");
     for (reply, state) in [

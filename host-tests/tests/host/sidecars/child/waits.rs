@@ -1,5 +1,7 @@
 //! Deliveries to a child that does not run here: they wait, say why, spend nothing, and go out when it is ready.
 
+use std::time::{Duration, Instant};
+
 use kheish_host_tests::{
     child::{Child, PATH, process_when, running},
     host::Host,
@@ -94,8 +96,12 @@ async fn a_delivery_waits_from_the_daemon_s_first_moment_on() {
     child.put(&host, "starting", &json!({})).await;
     let run = say(&host, "hello").await;
     let mut delivery = waits(&host, &run, "sidecar_starting", "it says that it is starting").await;
-    for _ in 0..3 {
+    for _ in 0..5 {
         let before = delivery["failed_attempts"].as_array().map(Vec::len);
+        host.kill();
+        // It is due when the daemon starts: it was put off for some 200 ms.
+        let killed = Instant::now();
+        eventually("it is due", async || (killed.elapsed() > Duration::from_millis(400)).then_some(())).await;
         host.restart().await;
         delivery = eventually("it is put off again", async || {
             let path = format!("/v1/deliveries/{}", delivery["delivery_id"].as_str()?);
