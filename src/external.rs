@@ -10,7 +10,7 @@
 //! | `call.rs` | requests to a sidecar, within bounds; `protocol.rs` is what they say |
 //! | `child.rs` | the programs that the daemon starts; `print.rs` tells whether one has to be started anew |
 //! | [`broker`] | the route `…/credentials/{env_key}`, and who may use it |
-//! | [`watch`] | how a sidecar fares, as [`follow`] has seen it |
+//! | [`watch`] | how a sidecar fares, as [`follow`] has seen it; `tell.rs` tells streams of it |
 //!
 //! The platform's own words stay outside: the host hears events in the protocol's shape and makes them durable as it does
 //! everybody's.
@@ -39,6 +39,7 @@ mod print;
 mod protocol;
 mod route;
 pub mod settings;
+mod tell;
 pub mod watch;
 
 use broker::{Broker, Ledger};
@@ -55,7 +56,7 @@ pub struct Means {
     pub clock: Clock,
     /// What is counted.
     pub metrics: Arc<Metrics>,
-    /// Where streams are told of children.
+    /// Where streams are told how sidecars fare.
     pub store: Store,
     /// Which of several daemons runs a program.
     pub duties: Arc<Duties>,

@@ -136,9 +136,9 @@ pub(crate) fn state(text: &str) -> String {
 pub(crate) fn mood(state: &str) -> Style {
     match state {
         "running" | "completed" | "delivered" | "serving" | "ready" | "accepted" | "started" => GOOD,
-        "failed" | "dead_lettered" | "cancelled" | "refused" | "conflict" => BAD,
+        "failed" | "dead_lettered" | "cancelled" | "refused" | "conflict" | "deaf" => BAD,
         "paused" | "queued" | "pending" | "retrying" | "sending" | "unknown" | "outdated" | "draining" | "requeued"
-        | "limited" => CAREFUL,
+        | "limited" | "starting" | "degraded" => CAREFUL,
         _ => Style::new(),
     }
 }

@@ -31,13 +31,11 @@ mod launch;
 mod life;
 mod look;
 mod output;
-mod tell;
 
 use budget::Budget;
 use launch::Launch;
 use life::Life;
 use output::Share;
-use tell::Tell;
 
 /// How long a look at a port may take that should be free.
 const PORT: Duration = Duration::from_secs(1);
@@ -85,7 +83,8 @@ impl Keeper {
             let (restarts, last_end) = (process.restarts, process.last_end.take());
             *process = Process { state: ProcessState::Elsewhere, restarts, last_end, ..Process::default() };
         });
-        self.noted(self.watch.begins(Some(ELSEWHERE.to_owned())));
+        self.watch.is_elsewhere(ELSEWHERE.to_owned());
+        self.external.show_state(self.id(), &self.watch);
     }
 
     /// Keeps it until it shall stop. Nothing of it is left then.
@@ -176,6 +175,10 @@ impl Keeper {
         let pid = life.pid;
         self.show(|process| process.pid = Some(pid));
         tracing::info!(connector = %self.id(), pid, "the sidecar of {} was started as process {pid}", self.id());
+        tokio::select! {
+            () = self.tell("starting", None) => {}
+            () = self.stop.cancelled() => {}
+        }
         let over = tokio::select! {
             biased;
             () = self.stop.cancelled() => Over::Stopped,
@@ -190,7 +193,7 @@ impl Keeper {
         };
         broker.revoke(self.id(), why);
         self.show(|process| (process.state, process.grant_id) = (ProcessState::Ending, None));
-        self.noted(self.watch.begins(Some("it ends".to_owned())));
+        self.away("it ends");
         life.end(self.grace(&over)).await;
         self.show(|process| process.pid = None);
         over
@@ -209,7 +212,22 @@ impl Keeper {
             (process.started_at_ms, process.next_start_at_ms) = (started_at_ms, None);
             process.grant_id = Some(grant);
         });
-        self.noted(self.watch.begins(Some("it was just started".to_owned())));
+        self.away("it was just started");
+    }
+
+    /// It is on its way.
+    fn away(&self, reason: &str) {
+        self.watch.begins(reason.to_owned());
+        self.external.show_state(self.id(), &self.watch);
+    }
+
+    /// It is down. The log has said so.
+    async fn down(&self, reason: &str) {
+        let (_, turn) = self.watch.deaf(reason.to_owned());
+        self.external.show_state(self.id(), &self.watch);
+        if let Some(turn) = turn {
+            self.external.tell_turn(self.id(), &turn).await;
+        }
     }
 
     /// Waits after a failure. Says whether to go on.
@@ -223,11 +241,10 @@ impl Keeper {
             process.next_start_at_ms = Some(next);
             process.last_end = Some(reason.to_owned());
         });
-        let (_, turn) = self.watch.deaf(reason.to_owned());
-        self.noted(turn);
-        self.watch.looks_in(wait);
+        self.down(reason).await;
         self.tell("waiting", Some(reason)).await;
         tokio::select! {
+            () = self.rest() => false,
             () = tokio::time::sleep(wait) => true,
             () = self.watch.restart_ordered() => true,
             () = self.stop.cancelled() => false,
@@ -245,21 +262,25 @@ impl Keeper {
         );
         tracing::error!(connector = %self.id(), reason, "the sidecar of {} stays down: {reason}", self.id());
         self.show(|process| (process.state, process.next_start_at_ms) = (ProcessState::Stopped, None));
-        let (_, turn) = self.watch.deaf(reason.clone());
-        self.noted(turn);
-        self.watch.looks_in(Duration::from_millis(self.bounds().max_restart_ms.unsigned_abs()));
+        self.down(&reason).await;
         self.tell("stopped", Some(&reason)).await;
         tokio::select! {
+            () = self.rest() => false,
             () = self.watch.restart_ordered() => true,
             () = self.stop.cancelled() => false,
         }
     }
 
+    /// Nobody looks, for ever: what waits for it asks again as often as it would be looked at, whenever it is started.
+    async fn rest(&self) {
+        loop {
+            self.watch.looks_in(self.external.interval());
+            tokio::time::sleep(self.external.interval()).await;
+        }
+    }
+
     /// Tells streams of a state that lasts.
     async fn tell(&self, state: &str, reason: Option<&str>) {
-        let told = Tell(connector_process(&self.id().to_string(), state, reason));
-        if let Err(error) = self.external.store.write(told).await {
-            tracing::warn!(%error, "how a sidecar fares could not be told to event streams: {error}");
-        }
+        self.external.tell(connector_process(&self.id().to_string(), state, reason)).await;
     }
 }

@@ -10,6 +10,7 @@ use tokio::time::timeout;
 use super::{
     External, KIND,
     call::{Mute, Said, Sidecar},
+    print::Print,
     protocol::{Outcome, RUNTIME_VERSION, Verdict},
     route,
     watch::{Wait, Watch},
@@ -37,7 +38,12 @@ impl External {
         let place = timeout(self.queue_timeout, context.delivery_permits.acquire()).await;
         let Ok(Ok(_place)) = place else { return Err(Fault::Overloaded) };
         let watch = self.fleet.find(&context.connector);
-        if let Some(wait) = watch.as_ref().and_then(|watch| watch.wait()) {
+        let wait = match &watch {
+            Some(watch) => watch.wait(),
+            // Nobody has begun to look; a program has to be started first.
+            None => Print::of(context).and_then(|_| Watch::of_child().wait()),
+        };
+        if let Some(wait) = wait {
             return Ok(attempt(Err(put_off(wait))));
         }
         let outcome = self.try_send(context, outgoing, watch.as_deref()).await?;

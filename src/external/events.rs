@@ -86,7 +86,8 @@ async fn receive_one(
 
 /// Takes events of a sidecar together.
 ///
-/// Each event has a result of its own, in their order: also `rate_limited` and `error`, which may be sent again.
+/// Each event has a result of its own, in their order: also `rate_limited`, which is to be sent again, and `error`, whose
+/// `retryable` says whether that helps.
 #[utoipa::path(
     post,
     path = "/v1/connectors/external/{name}/events/batch",
@@ -114,6 +115,7 @@ fn connector(name: Result<Path<String>, PathRejection>) -> ConnectorId {
 async fn take_one(sidecars: &Sidecars, route: &Route, admitted: Admitted) -> Result<HttpResponse, Problem> {
     let run = sidecars.ingress.clock.run_id();
     let span = trace::ingress(KIND, run);
+    let connector = &route.rules.connector;
     let work = async {
         let (bytes, _) = admitted.verified(route)?;
         let bridge = Bridge::new(sidecars, route)?;
@@ -123,12 +125,10 @@ async fn take_one(sidecars: &Sidecars, route: &Route, admitted: Admitted) -> Res
         let decided = decided.pop().unwrap_or_else(|| Decided::Rejected("it was not looked at".to_owned(), None));
         bridge.note(std::slice::from_ref(&decided));
         match decided {
-            Decided::Limited(refused) | Decided::Refused(refused) => {
-                Err(door::refused(&route.rules.connector, &refused))
-            }
+            Decided::Limited(refused) | Decided::Refused(refused) => Err(door::refused(connector, &refused)),
             Decided::Failed(error) => Err(error.into()),
             decided => {
-                let mut results = result::of(&sidecars.ingress.store, vec![(id, decided)]).await?;
+                let mut results = result::of(&sidecars.ingress.store, connector, vec![(id, decided)]).await?;
                 Ok(results.pop())
             }
         }
@@ -156,7 +156,8 @@ async fn take_batch(sidecars: &Sidecars, route: &Route, admitted: Admitted) -> R
         let decided = bridge.decide(items.into_iter().zip(runs).collect()).await?;
         bridge.note(&decided);
         bridge.tell(&decided);
-        result::of(&sidecars.ingress.store, ids.into_iter().zip(decided).collect()).await.map_err(Problem::from)
+        let decided = ids.into_iter().zip(decided).collect();
+        result::of(&sidecars.ingress.store, &route.rules.connector, decided).await.map_err(Problem::from)
     };
     let results: Vec<EventResult> = work.instrument(span).await?;
     Ok(Json(BatchResult { results }).into_response())

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     connectors::{Context, health::HealthState},
     ingress::routes::{Route, Routes},
-    model::ids::ConnectorId,
+    model::{happening::connector_health, ids::ConnectorId},
 };
 
 /// The shortest wait after a look, in milliseconds: deliveries that fail together nudge it together.
@@ -64,7 +64,8 @@ pub async fn run(external: Arc<External>, routes: Arc<Routes>, daemon: Arc<str>,
             // A former one ends first: two children would want the same port.
             if let Entry::Vacant(free) = followed.entry(route.rules.connector.clone()) {
                 let (stop, print) = (CancellationToken::new(), Print::of(&route.context));
-                let (id, watch) = (route.rules.connector.clone(), external.fleet.begin(&route.rules.connector));
+                let id = route.rules.connector.clone();
+                let watch = external.fleet.begin(&id, print.is_some());
                 external.metrics.sidecars.begin(&id.name);
                 let keeper = Keeper {
                     external: Arc::clone(&external),
@@ -169,15 +170,28 @@ impl External {
                 (turn, self.retry(failures))
             }
         };
-        self.noted(id, watch, turn);
+        self.show_state(id, watch);
+        if let Some(turn) = turn {
+            self.noted(id, &turn).await;
+        }
         wait
     }
 
-    /// What the metrics show, and what is logged of a new state.
-    pub(super) fn noted(&self, id: &ConnectorId, watch: &Watch, turn: Option<Turn>) {
+    /// What the metrics show.
+    pub(super) fn show_state(&self, id: &ConnectorId, watch: &Watch) {
         self.metrics.sidecars.set_state(&id.name, watch.health().state.name());
-        if let Some(turn) = turn {
-            tell(id, &turn);
+    }
+
+    /// What is logged of a new state, and what streams are told.
+    pub(super) async fn noted(&self, id: &ConnectorId, turn: &Turn) {
+        log(id, turn);
+        self.tell_turn(id, turn).await;
+    }
+
+    /// What streams are told of a new state.
+    pub(super) async fn tell_turn(&self, id: &ConnectorId, turn: &Turn) {
+        if turn.news {
+            self.tell(connector_health(&id.to_string(), turn.to.name(), turn.reason.as_deref())).await;
         }
     }
 
@@ -213,7 +227,7 @@ impl External {
     }
 }
 
-fn tell(id: &ConnectorId, turn: &Turn) {
+fn log(id: &ConnectorId, turn: &Turn) {
     let state = turn.to.name();
     let reason = turn.reason.as_deref().unwrap_or("it says that it is well");
     match turn.to {

@@ -21,6 +21,9 @@ const SHORTEST_WAIT_MS: u64 = 200;
 /// The most of what a sidecar says that is kept, in characters.
 const WORDS: usize = 500;
 
+/// Why deliveries wait for a sidecar that is on its way.
+const STARTING: &str = "sidecar_starting";
+
 /// How one sidecar fares.
 pub struct Watch {
     seen: Mutex<Seen>,
@@ -34,6 +37,8 @@ struct Seen {
     waits: Option<&'static str>,
     manifest: Option<(SidecarManifest, Instant)>,
     next_look: Instant,
+    /// The state that streams were told last.
+    told: Option<HealthState>,
 }
 
 /// Why a delivery waits, and for how long.
@@ -50,6 +55,8 @@ pub(super) struct Turn {
     pub(super) from: HealthState,
     pub(super) to: HealthState,
     pub(super) reason: Option<String>,
+    /// Whether it is another one than streams were told last: a child that ends, begins anew and is as it was is none.
+    pub(super) news: bool,
 }
 
 impl Default for Watch {
@@ -63,12 +70,19 @@ impl Default for Watch {
             instance_id: None,
             process: None,
         };
-        let seen = Seen { health, waits: None, manifest: None, next_look: Instant::now() };
+        let seen = Seen { health, waits: None, manifest: None, next_look: Instant::now(), told: None };
         Self { seen: Mutex::new(seen), nudge: Notify::new(), restart: Notify::new() }
     }
 }
 
 impl Watch {
+    /// Nobody has started it yet: deliveries wait.
+    pub(super) fn of_child() -> Self {
+        let watch = Self::default();
+        watch.begins("it was not started yet".to_owned());
+        watch
+    }
+
     /// How it fares now.
     pub fn health(&self) -> Health {
         self.lock().health.clone()
@@ -109,7 +123,7 @@ impl Watch {
             ReportedStatus::Degraded => {
                 (HealthState::Degraded, None, said.or_else(|| Some("it says no more than that".to_owned())))
             }
-            ReportedStatus::Starting => (HealthState::Starting, Some("sidecar_starting"), said),
+            ReportedStatus::Starting => (HealthState::Starting, Some(STARTING), said),
             ReportedStatus::Draining => {
                 let reason = said.map_or_else(|| "it is draining".to_owned(), |said| format!("it is draining: {said}"));
                 (HealthState::Degraded, Some("sidecar_draining"), Some(reason))
@@ -137,11 +151,14 @@ impl Watch {
     }
 
     /// It is on its way, and what was known of a former life of its own is forgotten.
-    pub(super) fn begins(&self, reason: Option<String>) -> Option<Turn> {
-        self.lock().manifest = None;
-        let (state, answered_at_ms) = (HealthState::Starting, self.health().answered_at_ms);
-        let health = Health { state, reason, answered_at_ms, failures: 0, instance_id: None, process: None };
-        self.turn(health, Some("sidecar_starting"))
+    pub(super) fn begins(&self, reason: String) {
+        self.is_away(reason, STARTING);
+    }
+
+    /// Another daemon has it. Whatever that one tells, this one tells anew when it has it again.
+    pub(super) fn is_elsewhere(&self, reason: String) {
+        self.is_away(reason, "sidecar_elsewhere");
+        self.lock().told = None;
     }
 
     /// What is to be shown of the program that the daemon started.
@@ -174,21 +191,42 @@ impl Watch {
         self.nudge.notified().await;
     }
 
-    fn turn(&self, mut health: Health, waits: Option<&'static str>) -> Option<Turn> {
-        for words in [&mut health.reason, &mut health.instance_id].into_iter().flatten() {
-            *words = mask::cut(words, WORDS);
-        }
+    fn is_away(&self, reason: String, waits: &'static str) {
         let mut seen = self.lock();
-        let (from, to, reason) = (seen.health.state, health.state, health.reason.clone());
-        let news = from != to;
-        seen.health = Health { process: seen.health.process.take(), ..health };
-        seen.waits = waits;
-        news.then_some(Turn { from, to, reason })
+        seen.manifest = None;
+        let (state, answered_at_ms) = (HealthState::Starting, seen.health.answered_at_ms);
+        let reason = Some(short(&reason));
+        let health = Health { state, reason, answered_at_ms, failures: 0, instance_id: None, process: None };
+        seen.put(health, Some(waits));
+    }
+
+    fn turn(&self, health: Health, waits: Option<&'static str>) -> Option<Turn> {
+        let (reason, instance_id) = (health.reason.as_deref().map(short), health.instance_id.as_deref().map(short));
+        let to = health.state;
+        let mut seen = self.lock();
+        let from = seen.put(Health { reason: reason.clone(), instance_id, ..health }, waits);
+        let news = seen.told.replace(to) != Some(to);
+        (from != to).then_some(Turn { from, to, reason, news })
     }
 
     fn lock(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl Seen {
+    /// How it fares now; what is known of its program stays. Gives the state before.
+    fn put(&mut self, health: Health, waits: Option<&'static str>) -> HealthState {
+        let former = self.health.state;
+        self.health = Health { process: self.health.process.take(), ..health };
+        self.waits = waits;
+        former
+    }
+}
+
+/// What a sidecar says, as far as it is shown.
+fn short(words: &str) -> String {
+    mask::cut(words, WORDS)
 }
 
 /// The sidecars that are looked at, by their connectors.
@@ -202,8 +240,8 @@ impl Fleet {
     }
 
     /// A new one, in place of what was seen of a former one.
-    pub(super) fn begin(&self, connector: &ConnectorId) -> Arc<Watch> {
-        let watch = Arc::new(Watch::default());
+    pub(super) fn begin(&self, connector: &ConnectorId, child: bool) -> Arc<Watch> {
+        let watch = Arc::new(if child { Watch::of_child() } else { Watch::default() });
         self.lock().insert(connector.clone(), Arc::clone(&watch));
         watch
     }
@@ -271,6 +309,28 @@ mod tests {
         assert!(state(&watch).1.unwrap().contains("runtime protocol 2"));
         let turn = watch.reported(&report(ReportedStatus::Ready, Some("well")), None, 1).unwrap();
         assert_eq!((turn.from, turn.to, turn.reason), (HealthState::Degraded, HealthState::Ready, None));
+    }
+
+    #[test]
+    fn what_a_child_is_after_a_new_start_is_news_only_when_it_is_another_state() {
+        let id = ConnectorId { kind: "external".to_owned(), name: "bridge".to_owned() };
+        assert_eq!(Fleet::default().begin(&id, false).wait(), None);
+        let watch = Fleet::default().begin(&id, true);
+        assert_eq!(watch.wait().unwrap().code, STARTING);
+        let ready = |watch: &Watch| watch.reported(&report(ReportedStatus::Ready, None), None, 1).unwrap().news;
+        assert!(ready(&watch));
+        watch.begins("it was just started".to_owned());
+        assert!(!ready(&watch));
+        watch.begins("it ends".to_owned());
+        assert!(watch.deaf("exit code 7".to_owned()).1.unwrap().news);
+        watch.begins("it was just started".to_owned());
+        assert!(!watch.deaf("exit code 7".to_owned()).1.unwrap().news);
+        watch.is_elsewhere("another daemon".to_owned());
+        assert_eq!(watch.wait().unwrap().code, "sidecar_elsewhere");
+        assert!(
+            watch.deaf("exit code 7".to_owned()).1.unwrap().news,
+            "the other daemon may have told of something else"
+        );
     }
 
     #[test]

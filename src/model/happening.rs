@@ -222,6 +222,12 @@ pub fn connector_process(connector: &str, state: &str, reason: Option<&str>) -> 
     told.with("state", state).with_some("reason", reason)
 }
 
+/// `connector_updated`: the other side of a connector `kind/name` fares like this now, and did not before.
+pub fn connector_health(connector: &str, state: &str, reason: Option<&str>) -> Happening {
+    let told = Happening::new("connector_updated").with("connector", connector).with("change", "health");
+    told.with("state", state).with_some("reason", reason)
+}
+
 /// `session_updated`: a session was changed like this.
 pub fn session_updated(session: &SessionId, change: &str) -> Happening {
     Happening::new("session_updated").in_session(session).with("change", change)

@@ -2,7 +2,8 @@
 //!
 //! There is one set of them in the process: what is secret anywhere must be masked everywhere, in logs, errors and answers
 //! alike. Values of 6 to 4,096 bytes are masked, and what they look like as JSON, in a JSON pointer, in an address,
-//! in base64 and in hexadecimal. A value that was a secret once stays one.
+//! in base64 and in hexadecimal; of a text of several lines, however long it is, each line of such a length too. A value that
+//! was a secret once stays one.
 
 use std::{
     borrow::Cow,
@@ -17,6 +18,7 @@ use super::Secret;
 mod forms;
 mod index;
 
+use forms::Parts;
 use index::Index;
 
 /// What stands in the place of a secret.
@@ -74,15 +76,15 @@ struct Known {
 impl Known {
     /// Adds a value. Says whether another one had to go for the first time.
     fn add(&self, value: &[u8], most: usize) -> bool {
-        let Some(value) = forms::core(value) else { return false };
-        if self.index.read().unwrap_or_else(PoisonError::into_inner).knows(value) {
+        let parts = Parts::of(value);
+        if self.index.read().unwrap_or_else(PoisonError::into_inner).knows(&parts) {
             return false;
         }
         let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
-        if index.knows(value) {
+        if index.knows(&parts) {
             return false;
         }
-        index.add(value);
+        index.add(&parts);
         self.any.store(true, Ordering::Release);
         let mut forgotten = false;
         while index.len() > 1 && (index.len() > most || index.bytes() > BYTES) {

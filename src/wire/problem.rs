@@ -69,6 +69,22 @@ impl Problem {
         &self.code
     }
 
+    /// What happened, to what, and what to do.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// When to come back, where it says so; in milliseconds.
+    pub fn wait_ms(&self) -> Option<u64> {
+        let (_, seconds) = self.headers.iter().find(|(name, _)| *name == header::RETRY_AFTER)?;
+        seconds.to_str().ok()?.parse::<u64>().ok()?.checked_mul(1000)
+    }
+
+    /// Whether the same request may be taken when it is sent again.
+    pub fn may_pass(&self) -> bool {
+        self.status.is_server_error() || self.status == StatusCode::TOO_MANY_REQUESTS
+    }
+
     /// The same problem as that part of the daemon's which answers.
     #[must_use]
     pub fn in_domain(self, domain: &'static str) -> Self {

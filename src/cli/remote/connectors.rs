@@ -13,6 +13,9 @@ use crate::cli::{
     prompt, time, trial,
 };
 
+/// The most that a list shows of why a sidecar is not ready, in characters; `connectors get` shows all of it.
+const REASON: usize = 120;
+
 /// What to do with connectors.
 #[derive(Debug, Subcommand)]
 pub enum ConnectorsCommand {
@@ -100,13 +103,14 @@ async fn show_all(console: &Console) -> Result<(), Failure> {
     if console.out.is_json() {
         return console.out.document(&answer.body);
     }
-    let mut rows = table(&["CONNECTOR", "SOURCE", "REVISION", "STATE", "LAST ERROR"]);
+    let mut rows = table(&["CONNECTOR", "SOURCE", "REVISION", "STATE", "HEALTH", "LAST ERROR"]);
     for view in list(&answer.json, "") {
         rows.add_row([
             cell(&format!("{}/{}", text(view, "/kind"), text(view, "/name"))),
             cell(text(view, "/source")),
             cell(&view["revision"].to_string()),
             state_cell(standing(view)),
+            state_cell(text(view, "/status/health/state")),
             cell(&trouble(view)),
         ]);
     }
@@ -121,10 +125,20 @@ pub(crate) fn standing(view: &Value) -> &str {
     }
 }
 
-/// What is wrong with a connector: with its definition, or with what its platform says.
+/// What is wrong with a connector: with its definition, with what its platform says, or with its sidecar.
 fn trouble(view: &Value) -> String {
-    let paused = view["status"].get("paused").map(paused);
-    [errors(view)].into_iter().filter(|errors| !errors.is_empty()).chain(paused).collect::<Vec<_>>().join("; ")
+    let paused = view["status"].get("paused").map(paused).unwrap_or_default();
+    let told = [errors(view), paused, ailing(view)];
+    told.into_iter().filter(|told| !told.is_empty()).collect::<Vec<_>>().join("; ")
+}
+
+/// Why the sidecar of a connector is not ready, shortened.
+fn ailing(view: &Value) -> String {
+    let reason = text(view, "/status/health/reason");
+    match reason.char_indices().nth(REASON) {
+        Some((end, _)) => format!("{}…", &reason[..end]),
+        None => reason.to_owned(),
+    }
 }
 
 /// What stands against a connector's definition.

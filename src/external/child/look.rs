@@ -4,12 +4,11 @@ use std::time::{Duration, Instant};
 
 use super::{Budget, Keeper};
 use crate::{
-    connectors::health::{HealthState, ProcessState},
+    connectors::health::ProcessState,
     external::{
         call::{Mute, Sidecar},
         follow::PAUSE,
         protocol::{RUNTIME_VERSION, Report, ReportedStatus},
-        watch::Turn,
     },
 };
 
@@ -75,7 +74,7 @@ impl Keeper {
                 let limit = self.bounds().start_timeout_ms;
                 return Err(format!("it was not ready within {limit} ms (sidecars.child.start_timeout_ms): {reason}"));
             }
-            self.noted(self.watch.begins(Some(reason)));
+            self.away(&reason);
             tokio::time::sleep(Duration::from_millis(self.bounds().start_poll_ms)).await;
         }
     }
@@ -101,7 +100,10 @@ impl Keeper {
                 (Seen::Unfit(reason), turn)
             }
         };
-        self.noted(turn);
+        self.external.show_state(self.id(), &self.watch);
+        if let Some(turn) = turn {
+            self.external.noted(self.id(), &turn).await;
+        }
         seen
     }
 
@@ -114,12 +116,6 @@ impl Keeper {
         }
         (manifest != *health)
             .then(|| format!("its manifest is of instance `{manifest}`, its health of instance `{health}`"))
-    }
-
-    /// What the metrics show, and what is logged of a new state. Of its beginnings and ends the log tells elsewhere.
-    pub(super) fn noted(&self, turn: Option<Turn>) {
-        let turn = turn.filter(|turn| matches!(turn.to, HealthState::Ready | HealthState::Degraded));
-        self.external.noted(self.id(), &self.watch, turn);
     }
 }
 

@@ -5,9 +5,11 @@ use utoipa::ToSchema;
 
 use super::decide::Decided;
 use crate::{
-    ingress::accept::Refused,
-    model::ids::{RunId, SessionId},
+    ingress::{accept::Refused, door},
+    model::ids::{ConnectorId, RunId, SessionId},
+    secrets::mask::mask,
     store::{Store, StoreError, runs},
+    wire::problem::Problem,
 };
 
 /// What became of one event.
@@ -31,10 +33,23 @@ pub(super) struct EventResult {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     reason: Option<String>,
-    /// When there is room for it.
+    /// With `rate_limited` and `error`: whether it may be taken when it is sent again as it is. Where it may not, an operator
+    /// has to change something first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    retryable: Option<bool>,
+    /// When to send it again, at the earliest.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     retry_after_ms: Option<u64>,
+    /// With `error`: the status that it would have got alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = 400, maximum = 599)]
+    http_status: Option<u16>,
+    /// With `error`: the code of the problem document that it would have got alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    code: Option<String>,
 }
 
 /// What became of one event, in a word.
@@ -50,7 +65,7 @@ pub(super) enum EventStatus {
     Rejected,
     /// It came too soon. In batches only.
     RateLimited,
-    /// It was not taken now. In batches only.
+    /// It was not taken; `retryable` says whether it may be another time. In batches only.
     Error,
 }
 
@@ -74,12 +89,31 @@ impl EventResult {
     }
 
     fn new(event_id: Option<String>, status: EventStatus) -> Self {
-        Self { event_id, status, session_id: None, run_id: None, reason: None, retry_after_ms: None }
+        let (session_id, run_id, reason) = (None, None, None);
+        let (retryable, retry_after_ms, http_status, code) = (None, None, None, None);
+        Self { event_id, status, session_id, run_id, reason, retryable, retry_after_ms, http_status, code }
+    }
+
+    /// What a single event hears as a problem document.
+    fn error(event_id: Option<String>, problem: &Problem) -> Self {
+        Self {
+            reason: Some(mask(problem.detail()).into_owned()),
+            retryable: Some(problem.may_pass()),
+            retry_after_ms: problem.wait_ms(),
+            http_status: Some(problem.status().as_u16()),
+            code: Some(problem.code().to_owned()),
+            ..Self::new(event_id, EventStatus::Error)
+        }
     }
 }
 
-/// Puts into words what was decided. Of events that were accepted before, the original session is looked up.
-pub(super) async fn of(store: &Store, decided: Vec<(Option<String>, Decided)>) -> Result<Vec<EventResult>, StoreError> {
+/// Puts into words what was decided about events of this connector. Of those that were accepted before, the original session is
+/// looked up.
+pub(super) async fn of(
+    store: &Store,
+    connector: &ConnectorId,
+    decided: Vec<(Option<String>, Decided)>,
+) -> Result<Vec<EventResult>, StoreError> {
     let former: Vec<RunId> = decided
         .iter()
         .filter_map(|(_, one)| match one {
@@ -89,7 +123,7 @@ pub(super) async fn of(store: &Store, decided: Vec<(Option<String>, Decided)>) -
         .collect();
     let sessions = runs::sessions_of(store, &former).await?;
     let one = |(event_id, decided): (Option<String>, Decided)| {
-        let result = |status| EventResult::new(event_id, status);
+        let result = |status| EventResult::new(event_id.clone(), status);
         let session = |run: &RunId| sessions.get(run).cloned();
         match decided {
             Decided::Accepted(run, session) => {
@@ -106,15 +140,11 @@ pub(super) async fn of(store: &Store, decided: Vec<(Option<String>, Decided)>) -
             },
             Decided::Limited(refused) => {
                 let retry_after_ms = if let Refused::TooFast(wait_ms) = refused { Some(wait_ms) } else { None };
-                EventResult { retry_after_ms, reason: Some(refused.to_string()), ..result(EventStatus::RateLimited) }
+                let (reason, retryable) = (Some(refused.to_string()), Some(true));
+                EventResult { retryable, retry_after_ms, reason, ..result(EventStatus::RateLimited) }
             }
-            Decided::Refused(refused) => {
-                EventResult { reason: Some(refused.to_string()), ..result(EventStatus::Error) }
-            }
-            Decided::Failed(_) => {
-                let reason = "the store could not take it: send it again".to_owned();
-                EventResult { reason: Some(reason), ..result(EventStatus::Error) }
-            }
+            Decided::Refused(refused) => EventResult::error(event_id, &door::refused(connector, &refused)),
+            Decided::Failed(error) => EventResult::error(event_id, &error.into()),
         }
     };
     Ok(decided.into_iter().map(one).collect())

@@ -19,6 +19,35 @@ pub(super) fn core(value: &[u8]) -> Option<&[u8]> {
     (SHORTEST..=LONGEST).contains(&core.len()).then_some(core)
 }
 
+/// What is looked for of a value.
+pub(super) struct Parts<'v> {
+    /// All of it, as [`core`] has it.
+    pub(super) whole: Option<&'v [u8]>,
+    /// Its lines, where it is a text of several; each once.
+    pub(super) lines: Vec<&'v [u8]>,
+}
+
+impl<'v> Parts<'v> {
+    pub(super) fn of(value: &'v [u8]) -> Self {
+        let mut lines = lines(value);
+        lines.sort_unstable();
+        lines.dedup();
+        Self { whole: core(value), lines }
+    }
+}
+
+/// The lines of a text that has several, each as [`core`] has it: whoever prints a key prints it line by line. Where lines
+/// end is written `\n` in JSON and in environments. What stands around a PEM block is no secret, and the same for everybody.
+fn lines(value: &[u8]) -> Vec<&[u8]> {
+    let Ok(text) = str::from_utf8(value) else { return Vec::new() };
+    if !text.trim_ascii().contains('\n') && !text.contains("\\n") {
+        return Vec::new();
+    }
+    let boundary = |line: &&str| line.starts_with("-----") && line.ends_with("-----");
+    let lines = text.lines().flat_map(|line| line.split("\\n")).map(str::trim_ascii);
+    lines.filter(|line| !boundary(line)).filter_map(|line| core(line.as_bytes())).collect()
+}
+
 /// A value as it is, as JSON, in an address, in base64, in hexadecimal and in a JSON pointer; each once, the value itself
 /// first.
 pub(super) fn of(value: &[u8]) -> Vec<Bytes> {
@@ -99,6 +128,21 @@ mod tests {
             prop_assert!(part.len() >= SHORTEST);
             prop_assert!(text.contains(std::str::from_utf8(&part).unwrap()));
         }
+    }
+
+    #[test]
+    fn lines_are_those_that_are_long_enough() {
+        let lines = |value: &str| {
+            let lines = super::lines(value.as_bytes());
+            lines.into_iter().map(|line| String::from_utf8(line.to_vec()).unwrap()).collect::<Vec<_>>()
+        };
+        let key =
+            "-----BEGIN PRIVATE KEY-----\r\nMIIEvQIBADAN\r\n  kqhkiG9w \r\nshort\r\n-----END PRIVATE KEY-----\r\n";
+        assert_eq!(lines(key), ["MIIEvQIBADAN", "kqhkiG9w"]);
+        assert_eq!(lines("-----BEGIN KEY-----\\nMIIEvQIBADAN\\n-----END KEY-----"), ["MIIEvQIBADAN"]);
+        assert!(lines("a-single-line\n").is_empty());
+        assert!(super::lines(b"no\ntext-at-all\xff").is_empty());
+        assert_eq!(lines(&format!("{}\n{}", "x".repeat(LONGEST), "y".repeat(LONGEST + 1))), ["x".repeat(LONGEST)]);
     }
 
     #[test]

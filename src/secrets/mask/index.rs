@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use super::forms::{self, Bytes, SHORTEST};
+use super::forms::{self, Bytes, Parts, SHORTEST};
 
 /// Bytes by which forms are found: no form is shorter.
 const HEAD: usize = SHORTEST;
@@ -15,7 +15,7 @@ const HEAD: usize = SHORTEST;
 #[derive(Default)]
 pub(super) struct Index {
     heads: HashMap<[u8; HEAD], Bucket>,
-    /// The forms of each value, the oldest first.
+    /// The forms of each value and of its lines, the oldest first.
     values: VecDeque<Vec<Arc<Form>>>,
     bytes: usize,
 }
@@ -70,21 +70,32 @@ impl Bucket {
 }
 
 impl Index {
-    /// Whether this value is known, and not only as a form of another one.
-    pub(super) fn knows(&self, value: &[u8]) -> bool {
-        let bucket = value.first_chunk().and_then(|head| self.heads.get(head));
-        bucket.is_some_and(|bucket| bucket.with(value).any(|form| form.plain))
+    /// Whether this value is known, and not only as a form or a line of another one. Of one that is too long to be masked as a
+    /// whole, whether all of its lines are.
+    pub(super) fn knows(&self, parts: &Parts<'_>) -> bool {
+        let known = |text: &[u8], plain: bool| {
+            let bucket = text.first_chunk().and_then(|head| self.heads.get(head));
+            bucket.is_some_and(|bucket| bucket.with(text).any(|form| form.plain || !plain))
+        };
+        match parts.whole {
+            Some(value) => known(value, true),
+            None => parts.lines.iter().all(|line| known(line, false)),
+        }
     }
 
-    /// Adds a value of a length that is masked.
-    pub(super) fn add(&mut self, value: &[u8]) {
+    /// Adds a value.
+    pub(super) fn add(&mut self, parts: &Parts<'_>) {
         let mut forms = Vec::new();
-        for bytes in forms::of(value) {
-            let Some(head) = bytes.first_chunk().copied() else { continue };
-            let form = Arc::new(Form { plain: forms.is_empty(), bytes });
-            self.bytes += form.bytes.len();
-            self.heads.entry(head).or_default().add(&form);
-            forms.push(form);
+        let (whole, lines) =
+            (parts.whole.iter().map(|value| (*value, true)), parts.lines.iter().map(|line| (*line, false)));
+        for (text, whole) in whole.chain(lines) {
+            for (number, bytes) in forms::of(text).into_iter().enumerate() {
+                let Some(head) = bytes.first_chunk().copied() else { continue };
+                let form = Arc::new(Form { plain: whole && number == 0, bytes });
+                self.bytes += form.bytes.len();
+                self.heads.entry(head).or_default().add(&form);
+                forms.push(form);
+            }
         }
         self.values.push_back(forms);
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use proptest::prelude::*;
 
-use super::*;
+use super::{forms::LONGEST, *};
 
 fn known(values: &[&str]) -> Known {
     let known = Known::default();
@@ -83,6 +83,23 @@ fn values_are_masked_wherever_they_stand() {
     assert_eq!(known.mask_text(&BASE64_STANDARD.encode("hunter2")), MASKED);
     let header = format!("Basic {}", BASE64_STANDARD.encode("user:hunter2-hunter2"));
     assert!(!known.mask_text(&header).contains(&header[16..24]), "{}", known.mask_text(&header));
+}
+
+#[test]
+fn lines_of_a_text_are_masked_one_by_one() {
+    let key = "-----BEGIN KEY-----\nMIIEvQIBADAN\nkqhkiG9wAQ\nshort\n-----END KEY-----\n";
+    let known = known(&[key, "MIIEvQIBADAN"]);
+    assert_eq!(known.mask_text(&format!("<{key}>")), format!("<{MASKED}\n>"), "what stands together is one");
+    let printed = "a -----BEGIN KEY-----\na MIIEvQIBADAN\na kqhkiG9wAQ\na short\n";
+    assert_eq!(known.mask_text(printed), "a -----BEGIN KEY-----\na [masked]\na [masked]\na short\n");
+    assert_eq!(known.mask_text(&BASE64_STANDARD.encode("kqhkiG9wAQ")), MASKED);
+    assert_eq!(known.index.read().unwrap().len(), 2, "a line that is a secret of its own is one");
+    let long = ["first-line-of-it", &"x".repeat(LONGEST), "last-line-of-it"].join("\n");
+    for _ in 0..2 {
+        known.add(long.as_bytes(), VALUES);
+        assert_eq!(known.index.read().unwrap().len(), 3, "it is known once");
+    }
+    assert_eq!(known.mask_text("first-line-of-it, last-line-of-it"), "[masked], [masked]");
 }
 
 #[test]

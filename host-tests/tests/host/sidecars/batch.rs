@@ -2,7 +2,17 @@
 
 use std::collections::BTreeSet;
 
+use kheish::{
+    metrics::Metrics,
+    store::{
+        Store, StoreError, StoreSettings,
+        sql::Query,
+        writer::{Command, Tx},
+    },
+};
 use kheish_host_tests::{
+    client::Answer,
+    host::Host,
     scrape::Scrape,
     sidecar::{self, Sidecar, TOKEN, event, event_with, send, send_all, sender},
 };
@@ -79,12 +89,62 @@ async fn an_event_that_is_held_up_holds_up_no_other() {
     let answer = send_all(&host, "slow", &events).await.expect(200);
     assert_eq!(statuses(&answer.json), ["accepted", "accepted", "accepted", "rate_limited", "rate_limited"]);
     assert!(answer.json["results"][3]["retry_after_ms"].as_u64().is_some_and(|wait| wait >= 1), "{}", answer.json);
+    assert_eq!(answer.json["results"][3]["retryable"], true, "{}", answer.json);
+    assert!(answer.json["results"][0].get("retryable").is_none(), "{}", answer.json);
     let again = send_all(&host, "slow", &events[..3]).await.expect(200);
     assert_eq!(statuses(&again.json), ["duplicate"; 3]);
     host.make_session("known").await;
     let nobody = send_all(&host, "strict", &events[..1]).await.expect(200);
     assert_eq!(statuses(&nobody.json), ["error"]);
     assert!(nobody.text("/results/0/reason").contains("create_if_missing"), "{}", nobody.json);
+    let alone = send(&host, "strict", &events[0]).await.expect(409);
+    error_is(&nobody.json["results"][0], &alone, &json!(false));
+}
+
+/// A result of a batch that says what the event heard alone.
+#[track_caller]
+fn error_is(result: &Value, alone: &Answer, retryable: &Value) {
+    assert_eq!(
+        (&result["status"], &result["retryable"], &result["http_status"], &result["code"], &result["reason"]),
+        (&json!("error"), retryable, &alone.json["status"], &alone.json["code"], &alone.json["detail"])
+    );
+}
+
+/// What the store is told by somebody else.
+struct Told(&'static str);
+
+impl Command for Told {
+    type Reply = ();
+
+    async fn apply(batch: &[Self], tx: &mut Tx<'_>) -> Result<Vec<()>, StoreError> {
+        for Self(text) in batch {
+            tx.execute(Query::new(*text)).await?;
+        }
+        Ok(vec![(); batch.len()])
+    }
+}
+
+async fn tell_the_store(host: &Host, text: &'static str) {
+    let metrics = Metrics::new().unwrap();
+    let store = Store::open_sqlite(&host.state_folder(), &StoreSettings::default(), metrics).await.unwrap();
+    store.write(Told(text)).await.unwrap();
+    store.close().await;
+}
+
+#[tokio::test]
+async fn an_event_that_the_store_does_not_take_is_to_be_sent_again() {
+    let sidecar = Sidecar::start().await;
+    let host = start(&sidecar, "").await;
+    let events = [event("e-0", "zero"), event("e-1", "one")];
+    send(&host, "bridge", &events[0]).await.expect(200);
+    let refuse = "CREATE TRIGGER refuse BEFORE INSERT ON receipts BEGIN SELECT RAISE(ABORT, 'a test refuses it'); END";
+    tell_the_store(&host, refuse).await;
+    let answer = send_all(&host, "bridge", &events).await.expect(200);
+    assert_eq!(statuses(&answer.json), ["duplicate", "error"]);
+    let alone = send(&host, "bridge", &events[1]).await.expect(500);
+    error_is(&answer.json["results"][1], &alone, &json!(true));
+    tell_the_store(&host, "DROP TRIGGER refuse").await;
+    assert_eq!(statuses(&send_all(&host, "bridge", &events).await.expect(200).json), ["duplicate", "accepted"]);
 }
 
 #[tokio::test]

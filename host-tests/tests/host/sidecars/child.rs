@@ -3,6 +3,7 @@
 mod ends;
 mod limits;
 mod restarts;
+mod waits;
 
 use kheish_host_tests::{
     child::{Child, PATH, environment, process_when, running},
@@ -97,6 +98,29 @@ async fn what_a_child_writes_is_in_the_log_line_by_line() {
     for stream in ["stdout", "stderr"] {
         assert!(log.lines().any(|line| line.contains("[masked] in it") && line.contains(stream)), "{stream}");
     }
+}
+
+#[tokio::test]
+async fn a_key_that_a_child_prints_line_by_line_is_masked() {
+    let (host, child) = (builder("").start().await, Child::new());
+    let lines = ["MIIEvQIBADANBgkqhkiG9w0BAQEFAASC", "BKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj"];
+    let key = format!("-----BEGIN PRIVATE KEY-----\n{}\n{}\nAQAB\n-----END PRIVATE KEY-----\n", lines[0], lines[1]);
+    for (name, value) in [("plain-key", key.clone()), ("escaped-key", key.replace('\n', "\\n").replace('B', "D"))] {
+        let secret =
+            json!({ "slot_id": name, "provider": "generic", "mode": "opaque_secret", "state": { "value": value } });
+        host.post("/v1/runtime/secrets", &secret).await.expect(200);
+    }
+    child.put(&host, "", &json!({ "credential_slots": { "KEY": "plain-key", "OTHER_KEY": "escaped-key" } })).await;
+    running(&host).await;
+    let printed = lines.map(str::to_owned).into_iter().chain(lines.map(|line| line.replace('B', "D")));
+    for (number, line) in printed.clone().enumerate() {
+        child.told(&format!("say/line+{number}:+{line}.")).await;
+        host.logs(&format!("line {number}: [masked].")).await;
+    }
+    child.told("say/the+last+line:+AQAB.").await;
+    host.logs("the last line: AQAB.").await;
+    let log = host.log();
+    printed.for_each(|line| assert!(!log.contains(&line), "{log}"));
 }
 
 #[tokio::test]

@@ -6,11 +6,12 @@ use kheish_host_tests::{
     cli::Cli,
     receiver::Reply,
     sidecar::{self, Sidecar, TOKEN, event, health, health_when, manifest, metric, send, verdict},
+    sse::Stream,
     wait::eventually,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{builder, start};
+use super::{QUICK, builder, start};
 
 #[tokio::test]
 async fn a_sidecar_is_ready_degraded_or_deaf() {
@@ -50,6 +51,64 @@ async fn a_sidecar_is_ready_degraded_or_deaf() {
     health_when(&host, "bridge", "ready").await;
     host.logs("the sidecar of external/bridge is deaf").await;
     host.logs("the sidecar of external/bridge is ready").await;
+}
+
+#[tokio::test]
+async fn streams_tell_of_each_turn_once_and_without_secrets() {
+    let sidecar = Sidecar::start().await;
+    // No look is given up because the machine is busy.
+    let settings = QUICK.replace("probe_timeout_ms = 500", "probe_timeout_ms = 20000");
+    let host = builder(&sidecar, "").settings(&settings).start().await;
+    let mut events = Stream::open(host.client(), "/v1/events/stream?cursor=0").await;
+    let secret = format!("no gateway takes {TOKEN}");
+    for (reply, state) in [
+        (health("ready", None), "ready"),
+        (health("degraded", Some(&secret)), "degraded"),
+        (health("degraded", Some("another reason")), "degraded"),
+        (Reply::HangUp, "deaf"),
+        (health("starting", None), "starting"),
+        (health("ready", None), "ready"),
+    ] {
+        sidecar.fares(reply);
+        let seen = health_when(&host, "bridge", state).await;
+        assert!(!seen.to_string().contains(TOKEN), "{seen}");
+        let looks = sidecar.asked("/health");
+        eventually("some looks later", async || (sidecar.asked("/health") > looks + 3).then_some(())).await;
+    }
+    host.put("/v1/runtime/connectors/external/last", &sidecar_elsewhere()).await.expect(201);
+    let seen = events.until(|frame| frame.text("connector") == "external/last").await;
+    let told: Vec<_> = seen.iter().filter(|frame| frame.text("change") == "health").collect();
+    let short: Vec<_> = told.iter().map(|frame| (frame.text("state"), frame.text("reason"))).collect();
+    let deaf = told.get(2).map(|frame| frame.text("reason")).unwrap_or_default();
+    assert!(deaf.contains("/health"), "{deaf}");
+    assert_eq!(
+        short,
+        [("ready", ""), ("degraded", "no gateway takes [masked]"), ("deaf", deaf), ("starting", ""), ("ready", "")]
+    );
+    assert!(told.iter().all(|frame| frame.text("connector") == "external/bridge"));
+}
+
+#[tokio::test]
+async fn a_list_of_connectors_shows_how_sidecars_fare_and_asks_nobody() {
+    let sidecar = Sidecar::start().await;
+    let long = format!("no gateway {}the end", "and no other ".repeat(20));
+    sidecar.fares(health("degraded", Some(&long)));
+    let host = builder(&sidecar, "").settings("[sidecars]\nhealth_interval_ms = 3600000\n").start().await;
+    health_when(&host, "bridge", "degraded").await;
+    let asked = || (sidecar.asked("/health"), sidecar.asked("/manifest"));
+    let before = asked();
+    let ran = Cli::of(&host).run(&["connectors", "list"]).await.expect(0);
+    ran.says(&["HEALTH", "external/bridge", "running", "degraded", "no gateway and no other", "…"]);
+    assert!(!ran.stdout.contains("the end"), "{}", ran.stdout);
+    let list = host.get("/v1/runtime/connectors").await.expect(200).json;
+    assert_eq!(list[0]["status"]["health"]["state"], "degraded");
+    assert_eq!(list[0]["status"]["health"]["reason"], json!(long));
+    assert_eq!(asked(), before);
+}
+
+/// A connector that nobody speaks to.
+fn sidecar_elsewhere() -> Value {
+    json!({ "platform": "forge", "base_url": "https://bridge.example", "allow_unauthenticated_ingress": true })
 }
 
 #[tokio::test]

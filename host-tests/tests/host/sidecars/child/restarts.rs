@@ -5,14 +5,14 @@ use std::net::TcpListener;
 use kheish_host_tests::{
     child::{Child, PATH, process_when, running},
     cli::Cli,
-    host::Host,
+    host::{Host, HostBuilder},
     sidecar::metric,
-    sse::Stream,
+    sse::{Frame, Stream},
     wait::eventually,
 };
 use serde_json::{Value, json};
 
-use super::builder;
+use super::{QUICK, builder};
 
 /// The number of a child that is not `former`, once it runs.
 async fn another(host: &Host, former: u64) -> u64 {
@@ -140,16 +140,73 @@ async fn only_a_child_can_be_ordered_about() {
 
 #[tokio::test]
 async fn streams_tell_how_a_child_fares() {
-    let (host, child) = (builder("").start().await, Child::new());
+    let (host, child) = (patient("").start().await, Child::new());
     let mut events = Stream::open(host.client(), "/v1/events/stream").await;
     child.put(&host, "", &json!({})).await;
     let pid = running(&host).await;
     child.told("exit/7").await;
     another(&host, pid).await;
-    for (state, reason) in [("running", ""), ("waiting", "exit code 7"), ("running", "")] {
-        let seen = events.until(|frame| frame.text("change") == "process").await;
-        let told = seen.last().unwrap();
-        assert_eq!((told.text("connector"), told.text("state")), ("external/bridge", state));
-        assert!(told.text("reason").contains(reason));
+    let told = told_until(&mut events, 2, |change, state| (change, state) == ("process", "running")).await;
+    let expected = [
+        ("process", "starting", ""),
+        ("health", "ready", ""),
+        ("process", "running", ""),
+        // A look may have come before the news of its end.
+        ("health", "deaf", " "),
+        ("process", "waiting", "exit code 7"),
+        ("process", "starting", ""),
+        ("health", "ready", ""),
+        ("process", "running", ""),
+    ];
+    assert_told(&told, &expected);
+    // A new start after which it is as it was is no turn of its health.
+    host.post(&format!("{PATH}/restart"), &json!({})).await.expect(200);
+    let told = told_until(&mut events, 1, |change, state| (change, state) == ("process", "running")).await;
+    assert_told(&told, &[("process", "starting", ""), ("process", "running", "")]);
+}
+
+#[tokio::test]
+async fn streams_tell_once_that_a_child_is_down_and_when_it_is_given_up() {
+    let (host, child) = (patient("starts = 3\n").start().await, Child::new());
+    let mut events = Stream::open(host.client(), "/v1/events/stream").await;
+    child.put(&host, "exit", &json!({})).await;
+    let told = told_until(&mut events, 1, |_, state| state == "stopped").await;
+    let expected = [
+        ("process", "starting", ""),
+        ("health", "deaf", "exit code 7"),
+        ("process", "waiting", "exit code 7"),
+        ("process", "starting", ""),
+        ("process", "waiting", "exit code 7"),
+        ("process", "starting", ""),
+        ("process", "waiting", "exit code 7"),
+        ("process", "stopped", "3 times"),
+    ];
+    assert_told(&told, &expected);
+}
+
+/// No look is given up because the machine is busy.
+fn patient(more: &str) -> HostBuilder {
+    let settings = format!("{QUICK}{more}").replace("probe_timeout_ms = 500", "probe_timeout_ms = 20000");
+    builder("").settings(&settings)
+}
+
+/// What streams told of how the sidecar fares, up to the `count`th that is like that.
+async fn told_until(events: &mut Stream, count: usize, last: impl Fn(&str, &str) -> bool) -> Vec<Frame> {
+    let mut told = Vec::new();
+    for _ in 0..count {
+        let seen = events.until(|frame| last(frame.text("change"), frame.text("state"))).await;
+        told.extend(seen.into_iter().filter(|frame| ["process", "health"].contains(&frame.text("change"))));
+    }
+    told
+}
+
+#[track_caller]
+fn assert_told(told: &[Frame], expected: &[(&str, &str, &str)]) {
+    let short: Vec<_> = told.iter().map(|frame| (frame.text("change"), frame.text("state"))).collect();
+    let wanted: Vec<_> = expected.iter().map(|(change, state, _)| (*change, *state)).collect();
+    assert_eq!(short, wanted);
+    for (frame, (_, _, reason)) in told.iter().zip(expected) {
+        assert_eq!((frame.name.as_str(), frame.text("connector")), ("connector_updated", "external/bridge"));
+        assert!(frame.text("reason").contains(reason) && frame.text("reason").is_empty() == reason.is_empty());
     }
 }

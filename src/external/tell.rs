@@ -1,5 +1,6 @@
-//! What streams are told of children.
+//! What streams are told of sidecars.
 
+use super::External;
 use crate::{
     model::happening::Happening,
     store::{
@@ -9,7 +10,7 @@ use crate::{
 };
 
 /// Tells of one thing.
-pub(super) struct Tell(pub(super) Happening);
+struct Tell(Happening);
 
 impl Command for Tell {
     type Reply = ();
@@ -17,5 +18,14 @@ impl Command for Tell {
     async fn apply(batch: &[Self], tx: &mut Tx<'_>) -> Result<Vec<()>, StoreError> {
         batch.iter().for_each(|Self(happening)| tx.record(happening.clone()));
         Ok(vec![(); batch.len()])
+    }
+}
+
+impl External {
+    /// Tells streams of one thing.
+    pub(super) async fn tell(&self, happening: Happening) {
+        if let Err(error) = self.store.write(Tell(happening)).await {
+            tracing::warn!(%error, "how a sidecar fares could not be told to event streams: {error}");
+        }
     }
 }
