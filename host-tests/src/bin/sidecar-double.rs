@@ -9,7 +9,10 @@ use std::{
     io::{self, BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
     process::{Command, ExitCode, exit, id},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
 };
 
@@ -25,6 +28,10 @@ struct Double {
     instance: String,
     health: Mutex<String>,
     deliveries: Mutex<Vec<Value>>,
+    /// Whether deliveries are never answered.
+    holds: AtomicBool,
+    /// What whoever delivers has to show.
+    bearer: Option<String>,
 }
 
 fn main() -> ExitCode {
@@ -57,7 +64,9 @@ fn serve(how: &str) -> io::Result<()> {
     let listener = TcpListener::bind(address)?;
     let health = if how.is_empty() { "ready" } else { how };
     let (instance, health) = (format!("double-{}", id()), Mutex::new(health.to_owned()));
-    let double = Arc::new(Double { instance, health, deliveries: Mutex::default() });
+    let bearer = env::var(format!("{PREFIX}SHARED_TOKEN")).ok().map(|token| format!("Bearer {token}"));
+    let (deliveries, holds) = (Mutex::default(), AtomicBool::default());
+    let double = Arc::new(Double { instance, health, deliveries, holds, bearer });
     for stream in listener.incoming() {
         let (double, stream) = (Arc::clone(&double), stream?);
         // One that breaks off is the other side's trouble.
@@ -72,7 +81,7 @@ impl Double {
         let mut line = String::new();
         reader.read_line(&mut line)?;
         let path = line.split(' ').nth(1).unwrap_or_default().to_owned();
-        let mut length = 0;
+        let (mut length, mut shown) = (0, String::new());
         loop {
             line.clear();
             reader.read_line(&mut line)?;
@@ -80,14 +89,21 @@ impl Double {
             if name.eq_ignore_ascii_case("content-length") {
                 length = value.trim().parse().map_err(io::Error::other)?;
             }
+            if name.eq_ignore_ascii_case("authorization") {
+                value.trim().clone_into(&mut shown);
+            }
             if line.trim().is_empty() {
                 break;
             }
         }
         let mut body = vec![0; length];
         reader.read_exact(&mut body)?;
-        let said = self.say(&path, &body).to_string();
         let mut stream = stream;
+        if path == "/deliver" && self.bearer.as_ref().is_some_and(|bearer| *bearer != shown) {
+            println!("somebody who delivers showed another token");
+            return write!(stream, "HTTP/1.1 401 Unauthorized\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+        }
+        let said = self.say(&path, &body).to_string();
         write!(
             stream,
             "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{said}",
@@ -102,8 +118,12 @@ impl Double {
             "/manifest" => json!({ "protocol_version": 1, "instance_id": self.instance }),
             "/health" => self.fares(&health),
             "/deliver" => {
-                let delivery = serde_json::from_slice(body).unwrap_or_default();
+                let delivery: Value = serde_json::from_slice(body).unwrap_or_default();
+                println!("took {} as attempt {}", delivery["delivery_id"], delivery["attempt"]);
                 self.deliveries.lock().unwrap_or_else(PoisonError::into_inner).push(delivery);
+                while self.holds.load(Ordering::Relaxed) {
+                    thread::park();
+                }
                 json!({ "status": "committed" })
             }
             _ => match path.strip_prefix("/do/").unwrap_or_default().split_once('/') {
@@ -136,6 +156,10 @@ impl Double {
             }
             "env" => json!(env::vars().collect::<BTreeMap<_, _>>()),
             "deliveries" => json!(*self.deliveries.lock().unwrap_or_else(PoisonError::into_inner)),
+            "deliver" => {
+                self.holds.store(with == "hold", Ordering::Relaxed);
+                json!(with)
+            }
             "exit" => exit(with.parse().unwrap_or_default()),
             "say" => {
                 println!("{}", with.replace('+', " "));
