@@ -102,13 +102,15 @@ impl External {
             let reason = "files go out, and the connector has no shared_token with which the sidecar could fetch them";
             return Err(terminal("shared_token_missing", reason.to_owned()));
         }
-        let manifest = match watch.and_then(|watch| watch.manifest(self.manifest_ttl())) {
-            Some(manifest) => manifest,
-            None => self.ask_manifest(sidecar, context, watch).await.map_err(|mute| match mute {
-                Mute::Deaf(reason) => retryable("manifest_unreached", reason),
-                Mute::Odd(reason) => retryable("manifest_unreadable", reason),
-            })?,
-        };
+        let known = watch.and_then(|watch| watch.manifest(self.manifest_ttl()));
+        if known.is_some_and(|manifest| manifest.capabilities.attachments_out) {
+            return Ok(());
+        }
+        // Nothing is given up for what it said some time ago.
+        let manifest = self.ask_manifest(sidecar, context, watch).await.map_err(|mute| match mute {
+            Mute::Deaf(reason) => retryable("manifest_unreached", reason),
+            Mute::Odd(reason) => retryable("manifest_unreadable", reason),
+        })?;
         if manifest.capabilities.attachments_out {
             return Ok(());
         }

@@ -7,6 +7,7 @@ mod deliver;
 mod files;
 mod health;
 mod ingress;
+mod manifest;
 mod settings;
 
 use kheish_host_tests::{
