@@ -27,7 +27,7 @@ use crate::{
         worker::{Post, Worker},
     },
     external::{
-        self, External, broker,
+        self, External, back, broker,
         events::{self, Sidecars},
         follow,
     },
@@ -155,6 +155,7 @@ impl App {
         tasks.spawn(activate::run(ingress.clone(), settings.activation.clone(), phase.token()));
         tasks.spawn(poll::run(ingress.clone(), settings.polling.clone(), duties, phase.token()));
         let daemon = format!("http://{}", api::own_address(address)).into();
+        tasks.spawn(back::run(Arc::clone(&external), phase.token()));
         tasks.spawn(follow::run(Arc::clone(&external), Arc::clone(&ingress.routes), daemon, phase.token()));
         let router = router(api, Sidecars { ingress, external }, auth, &settings);
         let (stop, server) = (phase.token(), settings.server.clone());

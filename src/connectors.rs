@@ -32,7 +32,7 @@ pub mod pulled;
 pub mod wasm;
 
 use files::Files;
-use health::Health;
+use health::{Absence, Health};
 use manifest::Manifest;
 use outbound::{Outbound, WrongSetting};
 use outgoing::{Attempt, Failure, Outgoing, Search};
@@ -99,6 +99,12 @@ pub trait Plugin: Send + Sync {
     /// Whether connectors of the kind send too. What does not is never asked to.
     fn delivers(&self) -> bool {
         false
+    }
+
+    /// Why nothing can be sent through a connector now; none where it can. Asked before a delivery is taken up, which then
+    /// waits and spends nothing. Answers at once.
+    fn absence(&self, _context: &Context) -> Option<Absence> {
+        None
     }
 
     /// Checks a reply route, as JSON text, that somebody wrote for this connector. The normalised route comes back, or a

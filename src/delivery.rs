@@ -3,8 +3,10 @@
 //! The dispatcher ([`dispatcher`]) leases lanes, sends the oldest delivery of each, to a URL ([`http`]) or through a
 //! connector ([`connector`]), and settles it ([`settle`], transaction 4). What nobody knows of is looked up first
 //! ([`look_up`]). Lanes run side by side, and workers are shared among those whom they lead to ([`share`]); a slow target holds
-//! up nobody but itself. What a platform takes only so fast is sent no faster ([`pace`]).
+//! up nobody but itself. What a platform takes only so fast is sent no faster ([`pace`]), and what is not
+//! there is not sent to ([`absent`]).
 
+pub mod absent;
 pub mod backoff;
 pub mod connector;
 pub mod destinations;

@@ -10,7 +10,7 @@
 //! | `call.rs` | requests to a sidecar, within bounds; `protocol.rs` is what they say |
 //! | `child.rs` | the programs that the daemon starts; `print.rs` tells whether one has to be started anew |
 //! | [`broker`] | the route `…/credentials/{env_key}`, and who may use it |
-//! | [`watch`] | how a sidecar fares, as [`follow`] has seen it; `tell.rs` tells streams of it |
+//! | [`watch`] | how a sidecar fares, as [`follow`] has seen it; `tell.rs` tells streams of it, [`back`] wakes what waited for it |
 //!
 //! The platform's own words stay outside: the host hears events in the protocol's shape and makes them durable as it does
 //! everybody's.
@@ -27,6 +27,7 @@ use crate::{
     store::Store,
 };
 
+pub mod back;
 mod base_url;
 pub mod broker;
 mod call;

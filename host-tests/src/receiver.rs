@@ -126,7 +126,12 @@ impl Receiver {
 
     /// Answers as the script says.
     pub async fn scripted(script: impl Fn(&Received) -> Reply + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        Self::at(([127, 0, 0, 1], 0).into(), script).await
+    }
+
+    /// The same at an address that is free.
+    pub async fn at(address: SocketAddr, script: impl Fn(&Received) -> Reply + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind(address).await.expect("the address is free");
         let address = listener.local_addr().expect("the port that was bound");
         let book = Arc::new(Book {
             received: Mutex::default(),

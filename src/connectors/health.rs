@@ -28,6 +28,19 @@ pub struct Health {
     pub process: Option<Process>,
 }
 
+/// Why nothing can be sent through a connector now, though it could be later.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Absence {
+    /// Stable.
+    pub code: &'static str,
+    /// For people.
+    pub reason: String,
+    /// When to ask again where nobody says before that it is over, in milliseconds from now.
+    pub wait_ms: i64,
+    /// Whether another daemon on the same store can send.
+    pub elsewhere: bool,
+}
+
 /// A program that the daemon starts, as it stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[schema(as = ConnectorProcess)]

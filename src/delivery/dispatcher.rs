@@ -10,6 +10,7 @@ use tracing::Instrument as _;
 
 use super::{
     BreakerSettings, DeliverySettings,
+    absent::Absent,
     backoff::{self},
     connector,
     destinations::Destinations,
@@ -64,6 +65,7 @@ pub struct Dispatcher {
     owner: String,
     held: Holdings,
     pacer: Arc<Pacer>,
+    absent: Absent,
 }
 
 /// A walk from owner to owner, in one or more steps.
@@ -80,7 +82,8 @@ impl Dispatcher {
     pub fn new(store: Store, ways: Ways, clock: Clock, settings: DeliverySettings, instance: &str) -> Arc<Self> {
         let pacer = Pacer::new(Arc::clone(&ways.destinations), settings.pace_percent, settings.pace_places);
         let (owner, held) = (format!("{FAMILY}{instance}"), Holdings::default());
-        Arc::new(Self { store, ways, clock, settings: Arc::new(settings), owner, held, pacer })
+        let absent = Absent::new(Arc::clone(&ways.destinations), settings.connectors.give_up_after_ms);
+        Arc::new(Self { store, ways, clock, settings: Arc::new(settings), owner, held, pacer, absent })
     }
 
     /// Runs until `stop`; then lets what is under way end. What a former process was sending is taken up first.
@@ -148,10 +151,11 @@ impl Dispatcher {
                 shares: self.shares(),
                 after: walk.after.take(),
                 pacer: Arc::clone(&self.pacer),
+                absent: self.absent.clone(),
             };
             let taken = self.store.write(take).await?;
             let count = taken.parts.len().min(free.len());
-            let took = count > 0 || !taken.put_off.is_empty();
+            let took = count > 0 || !taken.put_off.is_empty() || taken.waiting > 0;
             for (owner, wait_ms) in &taken.put_off {
                 let plugin = owner.split_once('/').map_or(owner.as_str(), |(kind, _)| kind);
                 self.store.metrics().count_paced(plugin, *wait_ms);

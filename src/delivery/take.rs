@@ -4,6 +4,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use super::{
+    absent::{Absent, Asked},
     pace::Pacer,
     policies::Policies,
     settle::{self, Settle},
@@ -51,6 +52,8 @@ pub struct Take {
     pub after: Option<String>,
     /// Says which lanes may not send yet.
     pub pacer: Arc<Pacer>,
+    /// Says which connectors cannot be sent to.
+    pub absent: Absent,
 }
 
 /// What is to be sent.
@@ -62,6 +65,8 @@ pub struct Taken {
     pub after: Option<String>,
     /// Lanes that were put off because of a rate: whom each leads to, and for how many milliseconds.
     pub put_off: Vec<(String, i64)>,
+    /// How many lanes wait for the other side of their connector since they were looked at.
+    pub waiting: usize,
 }
 
 impl Command for Take {
@@ -78,12 +83,15 @@ impl Command for Take {
 
 async fn take_some(take: &Take, tx: &mut Tx<'_>) -> Result<Taken, StoreError> {
     let lease = Lease { owner: &take.owner, now_ms: take.now_ms, until_ms: take.now_ms + take.lease_ms };
-    let Choice { lanes, probes, after } = choose(take, lease, tx).await?;
+    let mut asked = take.absent.ask();
+    let Choice { lanes, probes, elsewhere, after } = choose(take, &mut asked, lease, tx).await?;
+    asked.tell(take, &elsewhere, tx).await?;
+    let (lanes, waiting) = asked.hold(take, lanes, tx).await?;
     let mut put_off = Vec::new();
     let lanes = pace(take, (lanes, &probes), &mut put_off, tx).await?;
     let mut owners: HashMap<String, String> = lanes.iter().map(|lane| (lane.id.clone(), lane.owner.clone())).collect();
     let ids = lanes.into_iter().map(|lane| lane.id).collect();
-    let mut taken = Taken { parts: Vec::new(), after, put_off };
+    let mut taken = Taken { parts: Vec::new(), after, put_off, waiting };
     for lane in heads::take(tx, Line::Lanes, ids, lease).await? {
         let part = match deliveries::take_oldest(tx, &lane, take.now_ms).await? {
             Some(delivery) => {
@@ -135,19 +143,23 @@ struct Choice {
     lanes: Vec<Ready>,
     /// Those that are the probe of a paused connector, with how many probes of that pause have failed.
     probes: HashMap<String, i64>,
+    /// Lanes that are left to another daemon, locked.
+    elsewhere: Vec<Ready>,
     /// Where the walk from owner to owner goes on.
     after: Option<String>,
 }
 
-async fn choose(take: &Take, lease: Lease<'_>, tx: &mut Tx<'_>) -> Result<Choice, StoreError> {
+async fn choose(take: &Take, asked: &mut Asked<'_>, lease: Lease<'_>, tx: &mut Tx<'_>) -> Result<Choice, StoreError> {
     let mut shares = take.shares.clone();
     let most = usize::try_from(take.limit).unwrap_or_default();
-    let mut choice = probe(&mut shares, most, lease, tx).await?;
+    let mut choice = probe((&mut shares, &mut *asked), most, lease, tx).await?;
     let most = most - choice.lanes.len();
     // More than twice what the heaviest owner may still have is read only to be left lying.
     let look = most.min(2 * shares.heaviest_room() + LANES_LOOKED_AT);
     let longest = turns::longest(tx, i64::try_from(look).unwrap_or(i64::MAX), take.now_ms).await?;
     let all = longest.len() < look;
+    let (elsewhere, longest) = asked.part(longest);
+    choice.elsewhere = elsewhere;
     let chosen = shares.pick(longest, most);
     if all || chosen.len() == look {
         choice.after = take.after.clone().filter(|_| !all);
@@ -156,7 +168,7 @@ async fn choose(take: &Take, lease: Lease<'_>, tx: &mut Tx<'_>) -> Result<Choice
     }
     let after = take.after.as_deref().unwrap_or_default();
     let round = turns::round(tx, after, OWNERS_LOOKED_AT, take.now_ms).await?;
-    let others = round.ready.into_iter().filter(|lane| !chosen.contains(lane)).collect();
+    let (_, others) = asked.part(round.ready.into_iter().filter(|lane| !chosen.contains(lane)).collect());
     let others = shares.pick(others, most - chosen.len());
     choice.lanes.extend(chosen);
     choice.lanes.extend(turns::lock(tx, others).await?);
@@ -165,12 +177,19 @@ async fn choose(take: &Take, lease: Lease<'_>, tx: &mut Tx<'_>) -> Result<Choice
 }
 
 /// Closes the shares of paused connectors, whose lanes stay as they are however many there are; of each whose probe is due its
-/// longest-ready lane is leased. A probe that was chosen keeps others away for as long as the lease.
-async fn probe(shares: &mut Shares, most: usize, lease: Lease<'_>, tx: &mut Tx<'_>) -> Result<Choice, StoreError> {
+/// longest-ready lane is leased. A probe that was chosen keeps others away for as long as the lease. None is tried while the
+/// other side is not there, which could say nothing.
+async fn probe(
+    (shares, asked): (&mut Shares, &mut Asked<'_>),
+    most: usize,
+    lease: Lease<'_>,
+    tx: &mut Tx<'_>,
+) -> Result<Choice, StoreError> {
     let mut choice = Choice::default();
     for pause in pauses::standing(tx).await? {
         shares.close(pause.connector.clone());
-        if pause.probe_ms > lease.now_ms || choice.lanes.len() == most {
+        let due = pause.probe_ms <= lease.now_ms && choice.lanes.len() < most;
+        if !due || asked.of(&pause.connector).is_some() {
             continue;
         }
         let Some(lane) = turns::first_of(tx, &pause.connector, lease.now_ms).await? else { continue };

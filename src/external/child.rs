@@ -242,9 +242,9 @@ impl Keeper {
             process.last_end = Some(reason.to_owned());
         });
         self.down(reason).await;
+        self.watch.looks_in(wait);
         self.tell("waiting", Some(reason)).await;
         tokio::select! {
-            () = self.rest() => false,
             () = tokio::time::sleep(wait) => true,
             () = self.watch.restart_ordered() => true,
             () = self.stop.cancelled() => false,
@@ -265,17 +265,8 @@ impl Keeper {
         self.down(&reason).await;
         self.tell("stopped", Some(&reason)).await;
         tokio::select! {
-            () = self.rest() => false,
             () = self.watch.restart_ordered() => true,
             () = self.stop.cancelled() => false,
-        }
-    }
-
-    /// Nobody looks, for ever: what waits for it asks again as often as it would be looked at, whenever it is started.
-    async fn rest(&self) {
-        loop {
-            self.watch.looks_in(self.external.interval());
-            tokio::time::sleep(self.external.interval()).await;
         }
     }
 

@@ -10,14 +10,14 @@ use tokio::time::timeout;
 use super::{
     External, KIND,
     call::{Mute, Said, Sidecar},
-    print::Print,
     protocol::{Outcome, RUNTIME_VERSION, Verdict},
     route,
-    watch::{Wait, Watch},
+    watch::Watch,
 };
 use crate::{
     connectors::{
         Context, Fault,
+        health::Absence,
         outgoing::{Artifact, Attempt, DeliveryReceipt, Failure, FailureKind, Outgoing},
     },
     delivery::http::retry_after_ms,
@@ -29,6 +29,10 @@ use crate::{
 /// The wait that a 429 asks for when it names none, in milliseconds.
 const RATE_LIMITED_MS: i64 = 1_000;
 
+/// When a delivery comes again that was taken up as its sidecar went, in milliseconds.
+const PUT_OFF_MS: i64 = 200;
+
+/// The longest reason, in characters.
 /// The longest reason, and the most that is kept of what is said of a success, in characters.
 const REASON_CHARS: usize = 500;
 
@@ -37,15 +41,11 @@ impl External {
     pub(super) async fn send(&self, context: &Context, outgoing: &Outgoing) -> Result<Attempt, Fault> {
         let place = timeout(self.queue_timeout, context.delivery_permits.acquire()).await;
         let Ok(Ok(_place)) = place else { return Err(Fault::Overloaded) };
-        let watch = self.fleet.find(&context.connector);
-        let wait = match &watch {
-            Some(watch) => watch.wait(),
-            // Nobody has begun to look; a program has to be started first.
-            None => Print::of(context).and_then(|_| Watch::of_child().wait()),
-        };
-        if let Some(wait) = wait {
-            return Ok(attempt(Err(put_off(wait))));
+        // It may have gone since the delivery was taken up.
+        if let Some(absence) = self.fleet.absence(context, self.interval()) {
+            return Ok(attempt(Err(put_off(absence))));
         }
+        let watch = self.fleet.find(&context.connector);
         let outcome = self.try_send(context, outgoing, watch.as_deref()).await?;
         let class = match outcome.as_ref().map_err(|failure| failure.kind) {
             Ok(_) => Delivered::Committed,
@@ -104,13 +104,15 @@ impl External {
             let reason = "files go out, and the connector has no shared_token with which the sidecar could fetch them";
             return Err(terminal("shared_token_missing", reason.to_owned()));
         }
-        let manifest = match watch.and_then(|watch| watch.manifest(self.manifest_ttl())) {
-            Some(manifest) => manifest,
-            None => self.ask_manifest(sidecar, context, watch).await.map_err(|mute| match mute {
-                Mute::Deaf(reason) => retryable("manifest_unreached", reason),
-                Mute::Odd(reason) => retryable("manifest_unreadable", reason),
-            })?,
-        };
+        let known = watch.and_then(|watch| watch.manifest(self.manifest_ttl()));
+        if known.is_some_and(|manifest| manifest.capabilities.attachments_out) {
+            return Ok(());
+        }
+        // Nothing is given up for what it said some time ago.
+        let manifest = self.ask_manifest(sidecar, context, watch).await.map_err(|mute| match mute {
+            Mute::Deaf(reason) => retryable("manifest_unreached", reason),
+            Mute::Odd(reason) => retryable("manifest_unreadable", reason),
+        })?;
         if manifest.capabilities.attachments_out {
             return Ok(());
         }
@@ -123,9 +125,9 @@ fn attempt(outcome: Result<DeliveryReceipt, Failure>) -> Attempt {
     Attempt { outcome, effects: Vec::new() }
 }
 
-/// Nothing was sent: a wait that costs no attempt.
-fn put_off(wait: Wait) -> Failure {
-    Failure { retry_after_ms: Some(wait.wait_ms), ..retryable(wait.code, wait.reason) }
+/// Nothing was sent, which costs no attempt. It soon waits as it would have if the sidecar had been away before.
+fn put_off(absence: Absence) -> Failure {
+    Failure { retry_after_ms: Some(PUT_OFF_MS), ..retryable(absence.code, absence.reason) }
 }
 
 /// Files stand among the parts and nowhere else: a sidecar that sends both lists would send them twice.

@@ -65,7 +65,7 @@ pub async fn run(external: Arc<External>, routes: Arc<Routes>, daemon: Arc<str>,
             if let Entry::Vacant(free) = followed.entry(route.rules.connector.clone()) {
                 let (stop, print) = (CancellationToken::new(), Print::of(&route.context));
                 let id = route.rules.connector.clone();
-                let watch = external.fleet.begin(&id, print.is_some());
+                let watch = external.fleet.begin(&id, print);
                 external.metrics.sidecars.begin(&id.name);
                 let keeper = Keeper {
                     external: Arc::clone(&external),
@@ -161,7 +161,7 @@ impl External {
                 let trouble = self.check_manifest(&sidecar, (context, watch), &report.instance_id).await;
                 let turn = watch.reported(&report, trouble, now_ms());
                 // What is on its way is there soon.
-                let settled = watch.wait().is_none();
+                let settled = watch.is_there();
                 (turn, if settled { interval } else { self.retry(1) })
             }
             Err(Mute::Odd(reason)) => (watch.odd(reason, now_ms()), interval),

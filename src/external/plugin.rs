@@ -9,7 +9,7 @@ use super::{External, route, settings};
 use crate::{
     connectors::{
         Answer, Context, Defined, Fault, Plugin, Refusal, Request, StoredSecret,
-        health::Health,
+        health::{Absence, Health},
         manifest::Manifest,
         outbound::WrongSetting,
         outgoing::{Attempt, Outgoing},
@@ -78,6 +78,10 @@ impl Plugin for External {
 
     fn delivers(&self) -> bool {
         true
+    }
+
+    fn absence(&self, context: &Context) -> Option<Absence> {
+        self.fleet.absence(context, self.interval())
     }
 
     async fn check_route(&self, _context: Arc<Context>, written: &str) -> Result<Result<String, String>, Fault> {

@@ -8,24 +8,44 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::protocol::{RUNTIME_VERSION, Report, ReportedStatus, SidecarManifest};
+use super::{
+    back::Back,
+    print::Print,
+    protocol::{RUNTIME_VERSION, Report, ReportedStatus, SidecarManifest},
+};
 use crate::{
-    connectors::health::{Health, HealthState, Process},
+    connectors::{
+        Context,
+        health::{Absence, Health, HealthState, Process, ProcessState},
+    },
     model::ids::ConnectorId,
     secrets::mask,
 };
 
-/// The shortest wait of a delivery that is put off, in milliseconds.
-const SHORTEST_WAIT_MS: u64 = 200;
+/// The shortest wait of a delivery for a sidecar that is away.
+const SHORTEST_WAIT: Duration = Duration::from_millis(200);
+
+/// The longest wait for one that nobody starts again.
+const LONGEST_WAIT: Duration = Duration::from_secs(600);
+
+const STARTING: &str = "sidecar_starting";
+const DRAINING: &str = "sidecar_draining";
+const DEAF: &str = "sidecar_deaf";
+const STOPPED: &str = "sidecar_stopped";
+const ELSEWHERE: &str = "sidecar_elsewhere";
+
+/// Why deliveries wait: all there is.
+pub(super) const AWAY: [&str; 5] = [STARTING, DRAINING, DEAF, STOPPED, ELSEWHERE];
 
 /// The most of what a sidecar says that is kept, in characters.
 const WORDS: usize = 500;
 
-/// Why deliveries wait for a sidecar that is on its way.
-const STARTING: &str = "sidecar_starting";
-
 /// How one sidecar fares.
 pub struct Watch {
+    connector: ConnectorId,
+    /// What it was started with, where the daemon starts it.
+    print: Option<Print>,
+    back: Arc<Back>,
     seen: Mutex<Seen>,
     nudge: Notify,
     restart: Notify,
@@ -35,18 +55,14 @@ struct Seen {
     health: Health,
     /// Why deliveries wait.
     waits: Option<&'static str>,
+    /// Since when it fares like this.
+    since: Instant,
+    /// Whether those that had waited were woken.
+    woken: bool,
     manifest: Option<(SidecarManifest, Instant)>,
     next_look: Instant,
     /// The state that streams were told last.
     told: Option<HealthState>,
-}
-
-/// Why a delivery waits, and for how long.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Wait {
-    pub(super) code: &'static str,
-    pub(super) reason: String,
-    pub(super) wait_ms: i64,
 }
 
 /// A state that is not the one before.
@@ -59,28 +75,20 @@ pub(super) struct Turn {
     pub(super) news: bool,
 }
 
-impl Default for Watch {
-    /// Nobody has looked yet: nothing waits.
-    fn default() -> Self {
+impl Watch {
+    /// Nobody has looked yet. Deliveries wait where the daemon starts it, with what this is the print of.
+    fn new(connector: ConnectorId, print: Option<Print>, back: Arc<Back>) -> Self {
         let health = Health {
             state: HealthState::Starting,
-            reason: None,
+            reason: print.map(|_| "it was not started yet".to_owned()),
             answered_at_ms: None,
             failures: 0,
             instance_id: None,
             process: None,
         };
-        let seen = Seen { health, waits: None, manifest: None, next_look: Instant::now(), told: None };
-        Self { seen: Mutex::new(seen), nudge: Notify::new(), restart: Notify::new() }
-    }
-}
-
-impl Watch {
-    /// Nobody has started it yet: deliveries wait.
-    pub(super) fn of_child() -> Self {
-        let watch = Self::default();
-        watch.begins("it was not started yet".to_owned());
-        watch
+        let (waits, now) = (print.map(|_| STARTING), Instant::now());
+        let seen = Seen { health, waits, since: now, woken: false, manifest: None, next_look: now, told: None };
+        Self { connector, print, back, seen: Mutex::new(seen), nudge: Notify::new(), restart: Notify::new() }
     }
 
     /// How it fares now.
@@ -88,14 +96,24 @@ impl Watch {
         self.lock().health.clone()
     }
 
-    /// Why a delivery has to wait, and until when.
-    pub(super) fn wait(&self) -> Option<Wait> {
+    /// Whether deliveries can go.
+    pub(super) fn is_there(&self) -> bool {
+        self.lock().waits.is_none()
+    }
+
+    /// Why deliveries have to wait: until the next look, and for `least` at least. Those for one that nobody starts again ask
+    /// less and less often.
+    fn absence(&self, least: Duration) -> Option<Absence> {
         let seen = self.lock();
-        let code = seen.waits?;
+        let waits = seen.waits?;
+        let process = seen.health.process.as_ref().map(|process| process.state);
         let until_next = seen.next_look.saturating_duration_since(Instant::now());
-        let wait_ms = u64::try_from(until_next.as_millis()).unwrap_or(u64::MAX).max(SHORTEST_WAIT_MS);
+        let (code, wait) = match process {
+            Some(ProcessState::Stopped) => (STOPPED, seen.since.elapsed().min(LONGEST_WAIT)),
+            _ => (waits, until_next),
+        };
         let reason = seen.health.reason.clone().unwrap_or_else(|| "the sidecar is on its way".to_owned());
-        Some(Wait { code, reason, wait_ms: i64::try_from(wait_ms).unwrap_or(i64::MAX) })
+        Some(absence(code, reason, wait.max(least)))
     }
 
     /// What the sidecar said of itself, where that is not too long ago.
@@ -126,7 +144,7 @@ impl Watch {
             ReportedStatus::Starting => (HealthState::Starting, Some(STARTING), said),
             ReportedStatus::Draining => {
                 let reason = said.map_or_else(|| "it is draining".to_owned(), |said| format!("it is draining: {said}"));
-                (HealthState::Degraded, Some("sidecar_draining"), Some(reason))
+                (HealthState::Degraded, Some(DRAINING), Some(reason))
             }
         };
         let instance_id = Some(report.instance_id.clone()).filter(|id| !id.is_empty());
@@ -147,7 +165,7 @@ impl Watch {
         let former = self.health();
         let failures = former.failures.saturating_add(1);
         let health = Health { state: HealthState::Deaf, reason: Some(reason), failures, ..former };
-        (failures, self.turn(health, Some("sidecar_deaf")))
+        (failures, self.turn(health, Some(DEAF)))
     }
 
     /// It is on its way, and what was known of a former life of its own is forgotten.
@@ -157,7 +175,7 @@ impl Watch {
 
     /// Another daemon has it. Whatever that one tells, this one tells anew when it has it again.
     pub(super) fn is_elsewhere(&self, reason: String) {
-        self.is_away(reason, "sidecar_elsewhere");
+        self.is_away(reason, ELSEWHERE);
         self.lock().told = None;
     }
 
@@ -205,6 +223,9 @@ impl Watch {
         let to = health.state;
         let mut seen = self.lock();
         let from = seen.put(Health { reason: reason.clone(), instance_id, ..health }, waits);
+        if waits.is_none() && !std::mem::replace(&mut seen.woken, true) {
+            self.back.note(self.connector.clone());
+        }
         let news = seen.told.replace(to) != Some(to);
         (from != to).then_some(Turn { from, to, reason, news })
     }
@@ -219,7 +240,8 @@ impl Seen {
     fn put(&mut self, health: Health, waits: Option<&'static str>) -> HealthState {
         let former = self.health.state;
         self.health = Health { process: self.health.process.take(), ..health };
-        self.waits = waits;
+        (self.waits, self.since) = (waits, Instant::now());
+        self.woken &= waits.is_none();
         former
     }
 }
@@ -229,9 +251,18 @@ fn short(words: &str) -> String {
     mask::cut(words, WORDS)
 }
 
+fn absence(code: &'static str, reason: String, wait: Duration) -> Absence {
+    let wait_ms = i64::try_from(wait.max(SHORTEST_WAIT).as_millis()).unwrap_or(i64::MAX);
+    Absence { code, reason, wait_ms, elsewhere: code == ELSEWHERE }
+}
+
 /// The sidecars that are looked at, by their connectors.
 #[derive(Default)]
-pub struct Fleet(Mutex<HashMap<ConnectorId, Arc<Watch>>>);
+pub struct Fleet {
+    watches: Mutex<HashMap<ConnectorId, Arc<Watch>>>,
+    /// Those that are there again.
+    pub(super) back: Arc<Back>,
+}
 
 impl Fleet {
     /// One of them.
@@ -239,9 +270,26 @@ impl Fleet {
         self.lock().get(connector).cloned()
     }
 
+    /// Why nothing can go to the sidecar of a connector now. One that the daemon starts must have been seen ready in this life,
+    /// and have been started with what the connector is now: another program would be shown the token, and a former one does
+    /// not know it.
+    pub(super) fn absence(&self, context: &Context, least: Duration) -> Option<Absence> {
+        self.absence_of(&context.connector, Print::of(context), least)
+    }
+
+    fn absence_of(&self, connector: &ConnectorId, print: Option<Print>, least: Duration) -> Option<Absence> {
+        match self.find(connector).filter(|watch| watch.print == print) {
+            Some(watch) => watch.absence(least),
+            None => print.map(|_| {
+                let reason = "it is not started yet with the settings and secrets that it has now";
+                absence(STARTING, reason.to_owned(), least)
+            }),
+        }
+    }
+
     /// A new one, in place of what was seen of a former one.
-    pub(super) fn begin(&self, connector: &ConnectorId, child: bool) -> Arc<Watch> {
-        let watch = Arc::new(if child { Watch::of_child() } else { Watch::default() });
+    pub(super) fn begin(&self, connector: &ConnectorId, print: Option<Print>) -> Arc<Watch> {
+        let watch = Arc::new(Watch::new(connector.clone(), print, Arc::clone(&self.back)));
         self.lock().insert(connector.clone(), Arc::clone(&watch));
         watch
     }
@@ -249,102 +297,13 @@ impl Fleet {
     /// Forgets one that is gone.
     pub(super) fn end(&self, connector: &ConnectorId) {
         self.lock().remove(connector);
+        self.back.note(connector.clone());
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<ConnectorId, Arc<Watch>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.watches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn report(status: ReportedStatus, detail: Option<&str>) -> Report {
-        Report { protocol_version: 1, instance_id: "i".to_owned(), status, detail: detail.map(str::to_owned) }
-    }
-
-    fn state(watch: &Watch) -> (HealthState, Option<String>) {
-        let health = watch.health();
-        (health.state, health.reason)
-    }
-
-    #[test]
-    fn nothing_waits_until_somebody_has_looked() {
-        let watch = Watch::default();
-        assert_eq!((state(&watch), watch.wait()), ((HealthState::Starting, None), None));
-    }
-
-    #[test]
-    fn deliveries_wait_for_those_that_are_deaf_or_not_ready() {
-        let watch = Watch::default();
-        assert_eq!(watch.deaf("refused".to_owned()).0, 1);
-        assert_eq!(watch.deaf("refused".to_owned()), (2, None), "it is no news");
-        assert_eq!(watch.wait().unwrap().code, "sidecar_deaf");
-        assert_eq!(watch.health().failures, 2);
-        for (status, waits) in [
-            (ReportedStatus::Starting, Some("sidecar_starting")),
-            (ReportedStatus::Draining, Some("sidecar_draining")),
-            (ReportedStatus::Degraded, None),
-            (ReportedStatus::Ready, None),
-        ] {
-            watch.reported(&report(status, None), None, 5);
-            assert_eq!(watch.wait().map(|wait| wait.code), waits, "{status:?}");
-        }
-        let health = watch.health();
-        assert_eq!((health.failures, health.answered_at_ms, health.instance_id.as_deref()), (0, Some(5), Some("i")));
-    }
-
-    #[test]
-    fn what_is_wrong_is_said() {
-        let watch = Watch::default();
-        watch.reported(&report(ReportedStatus::Degraded, Some("no gateway")), None, 1);
-        assert_eq!(state(&watch), (HealthState::Degraded, Some("no gateway".to_owned())));
-        watch.reported(&report(ReportedStatus::Ready, None), Some("no manifest".to_owned()), 1);
-        assert_eq!(state(&watch), (HealthState::Degraded, Some("no manifest".to_owned())));
-        watch.odd("404".to_owned(), 1);
-        assert_eq!(state(&watch), (HealthState::Degraded, Some("404".to_owned())));
-        let newer = Report { protocol_version: 2, ..report(ReportedStatus::Ready, None) };
-        watch.reported(&newer, None, 1);
-        assert!(state(&watch).1.unwrap().contains("runtime protocol 2"));
-        let turn = watch.reported(&report(ReportedStatus::Ready, Some("well")), None, 1).unwrap();
-        assert_eq!((turn.from, turn.to, turn.reason), (HealthState::Degraded, HealthState::Ready, None));
-    }
-
-    #[test]
-    fn what_a_child_is_after_a_new_start_is_news_only_when_it_is_another_state() {
-        let id = ConnectorId { kind: "external".to_owned(), name: "bridge".to_owned() };
-        assert_eq!(Fleet::default().begin(&id, false).wait(), None);
-        let watch = Fleet::default().begin(&id, true);
-        assert_eq!(watch.wait().unwrap().code, STARTING);
-        let ready = |watch: &Watch| watch.reported(&report(ReportedStatus::Ready, None), None, 1).unwrap().news;
-        assert!(ready(&watch));
-        watch.begins("it was just started".to_owned());
-        assert!(!ready(&watch));
-        watch.begins("it ends".to_owned());
-        assert!(watch.deaf("exit code 7".to_owned()).1.unwrap().news);
-        watch.begins("it was just started".to_owned());
-        assert!(!watch.deaf("exit code 7".to_owned()).1.unwrap().news);
-        watch.is_elsewhere("another daemon".to_owned());
-        assert_eq!(watch.wait().unwrap().code, "sidecar_elsewhere");
-        assert!(
-            watch.deaf("exit code 7".to_owned()).1.unwrap().news,
-            "the other daemon may have told of something else"
-        );
-    }
-
-    #[test]
-    fn a_sidecar_s_words_are_kept_as_far_as_they_go() {
-        let watch = Watch::default();
-        watch.odd("ä".repeat(2 * WORDS), 1);
-        assert_eq!(state(&watch).1, Some("ä".repeat(WORDS)));
-    }
-
-    #[test]
-    fn a_manifest_is_believed_for_a_while() {
-        let watch = Watch::default();
-        watch.described(serde_json::from_str("{}").unwrap());
-        assert!(watch.manifest(Duration::from_secs(300)).is_some());
-        assert!(watch.manifest(Duration::ZERO).is_none());
-    }
-}
+mod tests;

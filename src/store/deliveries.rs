@@ -2,6 +2,7 @@
 
 pub mod operate;
 pub mod read;
+pub mod waiting;
 
 use super::{
     StoreError,

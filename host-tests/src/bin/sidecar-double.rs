@@ -9,7 +9,10 @@ use std::{
     io::{self, BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
     process::{Command, ExitCode, exit, id},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
 };
 
@@ -25,6 +28,10 @@ struct Double {
     instance: String,
     health: Mutex<String>,
     deliveries: Mutex<Vec<Value>>,
+    /// Whether deliveries are never answered.
+    holds: AtomicBool,
+    /// What whoever delivers has to show.
+    bearer: Option<String>,
 }
 
 fn main() -> ExitCode {
@@ -57,7 +64,9 @@ fn serve(how: &str) -> io::Result<()> {
     let listener = TcpListener::bind(address)?;
     let health = if how.is_empty() { "ready" } else { how };
     let (instance, health) = (format!("double-{}", id()), Mutex::new(health.to_owned()));
-    let double = Arc::new(Double { instance, health, deliveries: Mutex::default() });
+    let bearer = env::var(format!("{PREFIX}SHARED_TOKEN")).ok().map(|token| format!("Bearer {token}"));
+    let (deliveries, holds) = (Mutex::default(), AtomicBool::default());
+    let double = Arc::new(Double { instance, health, deliveries, holds, bearer });
     for stream in listener.incoming() {
         let (double, stream) = (Arc::clone(&double), stream?);
         // One that breaks off is the other side's trouble.
@@ -91,7 +100,12 @@ impl Double {
         reader.read_exact(&mut body)?;
         let (status, said) = match self.is_known(&path, &shown) {
             true => ("200 OK", self.say(&path, &body).to_string()),
-            false => ("401 Unauthorized", "{}".to_owned()),
+            false => {
+                if path == "/deliver" {
+                    println!("somebody who delivers showed another token");
+                }
+                ("401 Unauthorized", "{}".to_owned())
+            }
         };
         let mut stream = stream;
         write!(
@@ -103,8 +117,7 @@ impl Double {
 
     /// Like Kheish's own sidecars: whoever has a token asks for it, also before it says what it is.
     fn is_known(&self, path: &str, shown: &str) -> bool {
-        let token = env::var(format!("{PREFIX}SHARED_TOKEN"));
-        path.starts_with("/do/") || token.is_ok_and(|token| shown == format!("Bearer {token}"))
+        path.starts_with("/do/") || self.bearer.as_ref().is_none_or(|bearer| bearer == shown)
     }
 
     fn say(&self, path: &str, body: &[u8]) -> Value {
@@ -114,8 +127,12 @@ impl Double {
             "/manifest" => json!({ "protocol_version": 1, "instance_id": self.instance }),
             "/health" => self.fares(&health),
             "/deliver" => {
-                let delivery = serde_json::from_slice(body).unwrap_or_default();
+                let delivery: Value = serde_json::from_slice(body).unwrap_or_default();
+                println!("took {} as attempt {}", delivery["delivery_id"], delivery["attempt"]);
                 self.deliveries.lock().unwrap_or_else(PoisonError::into_inner).push(delivery);
+                while self.holds.load(Ordering::Relaxed) {
+                    thread::park();
+                }
                 json!({ "status": "committed" })
             }
             _ => match path.strip_prefix("/do/").unwrap_or_default().split_once('/') {
@@ -150,6 +167,10 @@ impl Double {
             }
             "env" => json!(env::vars().collect::<BTreeMap<_, _>>()),
             "deliveries" => json!(*self.deliveries.lock().unwrap_or_else(PoisonError::into_inner)),
+            "deliver" => {
+                self.holds.store(with == "hold", Ordering::Relaxed);
+                json!(with)
+            }
             "exit" => exit(with.parse().unwrap_or_default()),
             "say" => {
                 println!("{}", with.replace('+', " "));

@@ -8,6 +8,7 @@ mod deliver;
 mod files;
 mod health;
 mod ingress;
+mod manifest;
 mod settings;
 mod trial;
 mod words;

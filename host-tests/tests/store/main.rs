@@ -8,7 +8,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use kheish::{
     clock::Clock,
-    delivery::{destinations::NoConnectors, pace::Pacer},
+    delivery::{absent::Absent, destinations::NoConnectors, pace::Pacer},
     executor::{Executor, worker::Post},
     ingress::accept::{Accept, Accepted, Entry, Key, Refused},
     metrics::Metrics,
@@ -214,6 +214,11 @@ fn target(address: &str) -> ReplyTarget {
 /// For connectors that are not there, and so have no rates.
 fn unpaced() -> Arc<Pacer> {
     Pacer::new(Arc::new(NoConnectors), 100, 0)
+}
+
+/// For connectors that are not there, and so cannot be away.
+fn nobody_absent() -> Absent {
+    Absent::new(Arc::new(NoConnectors), i64::MAX)
 }
 
 async fn accept(store: &Store, event: Accept) -> Result<Accepted, Refused> {

@@ -34,7 +34,7 @@ use kheish::{
     },
 };
 
-use super::{NoConnectors, accept, desk, event, target, unpaced};
+use super::{NoConnectors, accept, desk, event, nobody_absent, target, unpaced};
 
 async fn say(store: &Store, clock: &Clock, session: &str) -> Result<DeliveryId, Unsaid> {
     let say = Say {
@@ -65,7 +65,16 @@ async fn take(store: &Store, clock: &Clock) -> Vec<DeliveryId> {
 
 async fn take_at(store: &Store, now_ms: i64) -> Vec<Delivery> {
     let shares = Shares::new(100, 50, HashMap::new());
-    let take = Take { owner: "d".to_owned(), limit: 10, lease_ms: 1, now_ms, shares, after: None, pacer: unpaced() };
+    let take = Take {
+        owner: "d".to_owned(),
+        limit: 10,
+        lease_ms: 1,
+        now_ms,
+        shares,
+        after: None,
+        pacer: unpaced(),
+        absent: nobody_absent(),
+    };
     store.write(take).await.unwrap().parts.into_iter().map(|(delivery, _)| delivery).collect()
 }
 

@@ -37,7 +37,7 @@ use kheish::{
 };
 use tokio::sync::Notify;
 
-use super::{Server, accept, claim, desk, event, finish, postgres, target, unpaced};
+use super::{Server, accept, claim, desk, event, finish, nobody_absent, postgres, target, unpaced};
 
 /// Others that wait for a lock, for longer than the server waits before it looks for a deadlock.
 const WAITING: &str = "SELECT COUNT(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' \
@@ -95,7 +95,7 @@ async fn say(store: &Store, clock: &Clock) -> DeliveryId {
 async fn take(store: &Store, clock: &Clock) -> Delivery {
     let shares = Shares::new(100, 50, std::collections::HashMap::new());
     let (owner, now_ms, pacer) = ("d".to_owned(), clock.now_ms(), unpaced());
-    let take = Take { owner, limit: 1, lease_ms: 60_000, now_ms, shares, after: None, pacer };
+    let take = Take { owner, limit: 1, lease_ms: 60_000, now_ms, shares, after: None, pacer, absent: nobody_absent() };
     store.write(take).await.unwrap().parts.remove(0).0
 }
 

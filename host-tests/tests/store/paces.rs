@@ -26,7 +26,7 @@ use kheish::{
     },
 };
 
-use super::{accept, desk, event, target, unpaced};
+use super::{accept, desk, event, nobody_absent, target, unpaced};
 
 /// Has a lane wait, and says where its next part goes.
 struct PutOff {
@@ -56,8 +56,16 @@ async fn say(store: &Store, clock: &Clock, target: &ReplyTarget) {
 
 async fn take(store: &Store, now_ms: i64) -> Vec<Delivery> {
     let shares = Shares::new(100, 50, HashMap::new());
-    let take =
-        Take { owner: "d".to_owned(), limit: 9, lease_ms: 60_000, now_ms, shares, after: None, pacer: unpaced() };
+    let take = Take {
+        owner: "d".to_owned(),
+        limit: 9,
+        lease_ms: 60_000,
+        now_ms,
+        shares,
+        after: None,
+        pacer: unpaced(),
+        absent: nobody_absent(),
+    };
     store.write(take).await.unwrap().parts.into_iter().map(|(delivery, _)| delivery).collect()
 }
 

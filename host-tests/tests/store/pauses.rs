@@ -22,7 +22,7 @@ use kheish::{
     store::{Store, deliveries::Settlement, pauses, sql::Query},
 };
 
-use super::{Statement, accept, desk, event, unpaced};
+use super::{Statement, accept, desk, event, nobody_absent, unpaced};
 
 /// Lanes of the paused connector that stand before all others.
 const LANES: i64 = 20_000;
@@ -49,7 +49,16 @@ async fn say(store: &Store, clock: &Clock, target: ReplyTarget) {
 
 async fn take(store: &Store, limit: i64, now_ms: i64) -> Vec<Delivery> {
     let shares = Shares::new(100, 50, HashMap::new());
-    let take = Take { owner: "d".to_owned(), limit, lease_ms: 60_000, now_ms, shares, after: None, pacer: unpaced() };
+    let take = Take {
+        owner: "d".to_owned(),
+        limit,
+        lease_ms: 60_000,
+        now_ms,
+        shares,
+        after: None,
+        pacer: unpaced(),
+        absent: nobody_absent(),
+    };
     store.write(take).await.unwrap().parts.into_iter().map(|(delivery, _)| delivery).collect()
 }
 

@@ -8,7 +8,7 @@ use kheish::{
     store::Store,
 };
 
-use super::{accept, claim, event, finish, target, unpaced};
+use super::{accept, claim, event, finish, nobody_absent, target, unpaced};
 
 /// A lane at each of these URLs, each with one delivery.
 async fn fill(store: &Store, clock: &Clock, key: &str, urls: impl IntoIterator<Item = String>) {
@@ -31,7 +31,8 @@ impl Dispatcher {
     async fn take(&mut self, store: &Store, clock: &Clock, limit: i64) -> Vec<String> {
         let shares = Shares::new(self.workers, 50, self.held.clone());
         let (owner, now_ms, after) = ("dispatcher:test".to_owned(), clock.now_ms(), self.after.take());
-        let take = Take { owner, limit, lease_ms: 60_000, now_ms, shares, after, pacer: unpaced() };
+        let take =
+            Take { owner, limit, lease_ms: 60_000, now_ms, shares, after, pacer: unpaced(), absent: nobody_absent() };
         let taken = store.write(take).await.unwrap();
         self.after = taken.after;
         let mut owners: Vec<String> = taken.parts.into_iter().map(|(_, owner)| owner).collect();

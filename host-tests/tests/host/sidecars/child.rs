@@ -1,9 +1,9 @@
 //! Sidecars that the daemon starts: their environment, their ends, and how they are started again.
 
+mod deliveries;
 mod ends;
 mod limits;
 mod restarts;
-mod waits;
 
 use kheish_host_tests::{
     child::{Child, PATH, environment, process_when, running},
