@@ -28,6 +28,7 @@ pub mod auth;
 pub mod connectors;
 pub mod deliveries;
 pub mod document;
+pub mod drain;
 pub mod kinds;
 pub mod metrics;
 pub mod page;

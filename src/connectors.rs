@@ -83,9 +83,14 @@ pub trait Plugin: Send + Sync {
         Vec::new()
     }
 
-    /// Does with the program behind a connector as its operator orders. Says whether there is one.
-    fn obey(&self, _connector: &ConnectorId, _order: Order) -> bool {
-        false
+    /// What a connector with these settings has for itself alone: no two of the kind that serve make the same claim.
+    fn claim(&self, _settings: &Map<String, Value>) -> Option<Claim> {
+        None
+    }
+
+    /// Does with the program behind a connector as its operator orders.
+    fn obey(&self, _connector: &ConnectorId, _order: Order) -> Obeyed {
+        Obeyed::NoProgram
     }
 
     /// Turns one verified request into events. Called once for each request, on a fresh instance, while the caller
@@ -165,6 +170,15 @@ pub trait Plugin: Send + Sync {
     }
 }
 
+/// What a connector has for itself alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The setting that says so, as a JSON pointer.
+    pub pointer: &'static str,
+    /// What it is, for people.
+    pub what: String,
+}
+
 /// What an operator can have done with the program behind a connector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
@@ -172,6 +186,17 @@ pub enum Order {
     Restart,
     /// It may fetch no credentials any more, until it is started anew.
     Revoke,
+}
+
+/// What became of an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Obeyed {
+    /// It is carried out.
+    Yes,
+    /// The daemon starts no program for the connector.
+    NoProgram,
+    /// Another daemon on the same store runs the program.
+    RunsElsewhere,
 }
 
 /// A stored secret that settings name.

@@ -10,7 +10,7 @@
 //! | `call.rs` | requests to a sidecar, within bounds; `protocol.rs` is what they say |
 //! | `child.rs` | the programs that the daemon starts; `print.rs` tells whether one has to be started anew |
 //! | [`broker`] | the route `…/credentials/{env_key}`, and who may use it |
-//! | [`watch`] | how a sidecar fares, as [`follow`] has seen it |
+//! | [`watch`] | how a sidecar fares, as [`follow`] has seen it; `crew.rs` are the tasks that do |
 //!
 //! The platform's own words stay outside: the host hears events in the protocol's shape and makes them durable as it does
 //! everybody's.
@@ -31,6 +31,7 @@ mod base_url;
 pub mod broker;
 mod call;
 mod child;
+mod crew;
 mod deliver;
 pub mod events;
 pub mod follow;

@@ -8,8 +8,8 @@ use serde_json::{Map, Value};
 use super::{External, route, settings};
 use crate::{
     connectors::{
-        Answer, Context, Defined, Fault, Order, Plugin, Refusal, Request, StoredSecret,
-        health::Health,
+        Answer, Claim, Context, Defined, Fault, Obeyed, Order, Plugin, Refusal, Request, StoredSecret,
+        health::{Health, ProcessState},
         manifest::Manifest,
         outbound::WrongSetting,
         outgoing::{Attempt, Outgoing},
@@ -55,9 +55,17 @@ impl Plugin for External {
         settings::stored_secrets(settings)
     }
 
-    fn obey(&self, connector: &ConnectorId, order: Order) -> bool {
-        let child = self.fleet.find(connector).filter(|watch| watch.health().process.is_some());
-        let Some(watch) = child else { return false };
+    fn claim(&self, settings: &Map<String, Value>) -> Option<Claim> {
+        settings::claim(settings)
+    }
+
+    fn obey(&self, connector: &ConnectorId, order: Order) -> Obeyed {
+        let Some(watch) = self.fleet.find(connector) else { return Obeyed::NoProgram };
+        match watch.health().process.map(|process| process.state) {
+            None => return Obeyed::NoProgram,
+            Some(ProcessState::Elsewhere) => return Obeyed::RunsElsewhere,
+            Some(_) => {}
+        }
         match order {
             Order::Restart => watch.order_restart(),
             Order::Revoke => {
@@ -65,7 +73,7 @@ impl Plugin for External {
                 watch.process(|process| process.grant_id = None);
             }
         }
-        true
+        Obeyed::Yes
     }
 
     /// Events have routes of their own, which answer in the words of the protocol.

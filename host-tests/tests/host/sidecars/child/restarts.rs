@@ -5,31 +5,12 @@ use std::net::TcpListener;
 use kheish_host_tests::{
     child::{Child, PATH, process_when, running},
     cli::Cli,
-    host::Host,
     sidecar::metric,
     sse::Stream,
-    wait::eventually,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::builder;
-
-/// The number of a child that is not `former`, once it runs.
-async fn another(host: &Host, former: u64) -> u64 {
-    let is = |process: &Value| process["state"] == "running" && process["pid"] != json!(former);
-    process_when(host, "is another one", is).await["process"]["pid"].as_u64().unwrap()
-}
-
-/// How it fares after many more looks.
-async fn looked_at_again(host: &Host) -> Value {
-    let health = async || host.get(PATH).await.expect(200).json["status"]["health"].clone();
-    let began = eventually("it answers", async || health().await["answered_at_ms"].as_i64()).await;
-    eventually("it was looked at again and again", async || {
-        let health = health().await;
-        health["answered_at_ms"].as_i64().is_some_and(|at| at > began + 500).then_some(health)
-    })
-    .await
-}
+use super::{another, builder, dismiss, looked_at_again, patient};
 
 #[tokio::test]
 async fn a_child_that_ends_or_does_not_answer_is_started_again() {
@@ -153,4 +134,20 @@ async fn streams_tell_how_a_child_fares() {
         assert_eq!((told.text("connector"), told.text("state")), ("external/bridge", state));
         assert!(told.text("reason").contains(reason));
     }
+}
+
+#[tokio::test]
+async fn orders_in_a_row_start_one_new_life() {
+    let (host, child) = (patient("").start().await, Child::new());
+    child.put(&host, "gentle", &json!({})).await;
+    let first = running(&host).await;
+    for _ in 0..2 {
+        host.post(&format!("{PATH}/restart"), &json!({})).await.expect(200);
+        host.logs("asked to end 1").await;
+    }
+    child.told("exit/0").await;
+    let second = another(&host, first).await;
+    let health = looked_at_again(&host).await;
+    assert_eq!((&health["process"]["pid"], &health["process"]["restarts"]), (&json!(second), &json!(1)), "{health}");
+    dismiss(&host, &child).await;
 }
