@@ -30,6 +30,7 @@ pub mod connectors;
 pub mod credentials;
 pub mod deliveries;
 pub mod document;
+pub mod drain;
 pub mod kinds;
 pub mod metrics;
 pub mod page;

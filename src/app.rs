@@ -4,12 +4,13 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use axum::Router;
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::net::TcpListener;
 
 use crate::{
     api::{
         self, Api,
         auth::{self, Auth, audit::Audit},
+        drain,
         stream::Streams,
     },
     assets,
@@ -40,7 +41,7 @@ use crate::{
         routes::Routes,
         told::Verdicts,
     },
-    lifecycle::Phase,
+    lifecycle::{Phase, Stage},
     outputs::address::Desk,
     presence::Presence,
     registry::watch::FileWatch,
@@ -79,14 +80,54 @@ impl From<StateFolderError> for StartError {
     }
 }
 
+/// How much longer than its grace the end of a child may take: it is killed, and its last words are read.
+const CHILD_MARGIN: Duration = Duration::from_secs(2);
+
+/// How much longer an end may take than it is given, so that its own word on that comes first.
+const MARGIN: Duration = Duration::from_millis(500);
+
+/// What runs, in the order in which it ends: what is under way, which may need sidecars; these, which may need the server.
+struct Stages {
+    work: Stage,
+    children: Stage,
+    server: Stage,
+    /// For work, and then for answers on their way out.
+    grace: Duration,
+    /// For children.
+    child_grace: Duration,
+}
+
+impl Stages {
+    fn new(phase: &Phase, settings: &Settings) -> Self {
+        Self {
+            work: Stage::until(phase.token()),
+            children: Stage::default(),
+            server: Stage::default(),
+            grace: Duration::from_millis(settings.server.shutdown_grace_ms),
+            child_grace: Duration::from_millis(settings.sidecars.child.stop_grace_ms) + CHILD_MARGIN,
+        }
+    }
+
+    /// Ends all of it. What cannot be waited for is cut off.
+    async fn end(mut self) {
+        let work = self.work.end(self.grace).await;
+        let children = self.children.end(self.child_grace).await;
+        let server = self.server.end(self.grace + MARGIN).await;
+        if !(work && children && server) {
+            tracing::warn!(
+                "work was still going on after server.shutdown_grace_ms; it is taken up again at the next start"
+            );
+        }
+    }
+}
+
 /// A daemon that runs.
 pub struct App {
     address: SocketAddr,
     phase: Phase,
     store: Store,
     audit: Audit,
-    tasks: JoinSet<()>,
-    grace: Duration,
+    stages: Stages,
     _folder: StateFolder,
 }
 
@@ -114,7 +155,8 @@ impl App {
 
         let (listener, address) = bind(settings.listen).await?;
         let phase = Phase::default();
-        let mut tasks = JoinSet::new();
+        let mut stages = Stages::new(&phase, &settings);
+        let tasks = &mut stages.work;
         tasks.spawn(plugins.watch(phase.token()));
         if let Some(path) = &settings.connectors_config {
             tasks.spawn(FileWatch::new(path.clone(), Arc::clone(&connectors)).follow(phase.token()));
@@ -126,7 +168,7 @@ impl App {
         let (links, guests) = (Arc::clone(assets.links()), &settings.guests);
         let calls = Calls::new(guests.concurrent_deliveries, guests.deliveries_per_connector);
         let ways = Ways { egress: Arc::clone(&egress), destinations: Arc::clone(&destinations), links, calls };
-        spawn_stages(&mut tasks, &settings, (ways, posts), (&store, &clock, &phase));
+        spawn_stages(tasks, &settings, (ways, posts), (&store, &clock, &phase));
         let files = Arc::clone(&assets);
         let swept = assets::sweep::run(files, store.clone(), clock.clone(), phase.token());
         tasks.spawn(async move { report("the sweep of files", swept.await) });
@@ -149,19 +191,20 @@ impl App {
         let wait = Duration::from_millis(settings.server.body_read_timeout_ms);
         let body = BodyLimits { bytes: settings.server.body_limit_bytes, time: wait };
         let verdicts = Arc::new(Verdicts::default());
-        let (told, log, stop) = (Arc::clone(&verdicts), store.clone(), phase.token());
-        tasks.spawn(async move { told.run(log, stop).await });
+        let (told, log, stop) = (Arc::clone(&verdicts), store.clone(), stages.server.token());
+        stages.server.spawn(async move { told.run(log, stop).await });
         let ingress = Ingress { routes, destinations, store: store.clone(), clock, body, verdicts };
+        let tasks = &mut stages.work;
         tasks.spawn(activate::run(ingress.clone(), settings.activation.clone(), phase.token()));
         tasks.spawn(poll::run(ingress.clone(), settings.polling.clone(), duties, phase.token()));
         let daemon = format!("http://{}", api::own_address(address)).into();
         tasks.spawn(back::run(Arc::clone(&external), phase.token()));
-        tasks.spawn(follow::run(Arc::clone(&external), Arc::clone(&ingress.routes), daemon, phase.token()));
+        let stops = (phase.token(), stages.children.token());
+        stages.children.spawn(follow::run(Arc::clone(&external), Arc::clone(&ingress.routes), daemon, stops));
         let router = router(api, Sidecars { ingress, external }, auth, &settings);
-        let (stop, server) = (phase.token(), settings.server.clone());
-        tasks.spawn(async move { server::serve(listener, router, &server, stop).await });
-        let grace = Duration::from_millis(settings.server.shutdown_grace_ms);
-        Ok(Self { address, phase, store, audit, tasks, grace, _folder: folder })
+        let (stop, server) = (stages.server.token(), settings.server.clone());
+        stages.server.spawn(async move { server::serve(listener, router, &server, stop).await });
+        Ok(Self { address, phase, store, audit, stages, _folder: folder })
     }
 
     /// The address that was bound.
@@ -174,17 +217,10 @@ impl App {
         self.store.failed().await;
     }
 
-    /// Takes no more work, lets what is under way end within the grace period, and closes the store.
-    pub async fn stop(mut self) {
+    /// Takes no more work, lets what is under way end within the grace period, then children, and closes the store.
+    pub async fn stop(self) {
         self.phase.drain();
-        let ended = async { while self.tasks.join_next().await.is_some() {} };
-        // The server has the same grace for its connections; a moment more, so that its own end shows first.
-        if tokio::time::timeout(self.grace + Duration::from_millis(500), ended).await.is_err() {
-            tracing::warn!(
-                "work was still going on after server.shutdown_grace_ms; it is taken up again at the next start"
-            );
-        }
-        self.tasks.shutdown().await;
+        self.stages.end().await;
         self.audit.settle().await;
         self.store.close().await;
     }
@@ -228,7 +264,7 @@ fn downloads(settings: &Settings, (store, routes): (&Store, &Arc<Routes>), clock
 }
 
 fn spawn_stages(
-    tasks: &mut JoinSet<()>,
+    tasks: &mut Stage,
     settings: &Settings,
     (ways, posts): (Ways, Vec<Post>),
     (store, clock, phase): (&Store, &Clock, &Phase),
@@ -265,6 +301,7 @@ fn report(who: &str, ended: Result<(), crate::store::StoreError>) {
 }
 
 fn router(api: Api, sidecars: Sidecars, door: Auth, settings: &Settings) -> Router {
+    let phase = api.phase.clone();
     let ingress = ingress_http::router(sidecars.ingress.clone());
     let ingress = ingress.merge(events::router(sidecars.clone())).merge(broker::router(sidecars));
     let (ingress, document) = ingress.split_for_parts();
@@ -272,6 +309,7 @@ fn router(api: Api, sidecars: Sidecars, door: Auth, settings: &Settings) -> Rout
         .layer(axum::extract::DefaultBodyLimit::max(settings.server.control_body_limit_bytes))
         .merge(ingress)
         .fallback(problem::route_not_found)
+        .layer(axum::middleware::from_fn_with_state(phase, drain::check))
         // Around everything, so that who may not know is not told which paths there are.
         .layer(axum::middleware::from_fn_with_state(door, auth::check))
 }

@@ -35,10 +35,6 @@ use presence::PresenceSettings;
 use server::ServerSettings;
 use sidecars::SidecarSettings;
 
-/// What the end of a program takes beyond its grace, in milliseconds: it is killed, its last words are read, and its duty is let
-/// go.
-const CHILD_END_MS: u64 = 2_000;
-
 /// Everything that can be set.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -134,8 +130,7 @@ impl Settings {
     }
 
     /// Says which settings do not fit each other. The writer takes a batch as a whole. Nobody renews the lease of a lane:
-    /// whatever is sent or looked up in it has to end before. Leases of files are made to fit, and those of runs are renewed. A
-    /// daemon that is asked to stop waits for its programs.
+    /// whatever is sent or looked up in it has to end before. Leases of files are made to fit, and those of runs are renewed.
     pub fn check(&self) -> Result<(), Vec<String>> {
         let lease_ms = u64::try_from(self.delivery.lease_ms).unwrap_or(0);
         let mut wrong = Vec::new();
@@ -159,14 +154,6 @@ impl Settings {
             wrong.push(format!(
                 "sidecars.batch_events is {batch}: events of a batch wait together, and store.queue_length leaves room for \
                  {queue}, so the largest batch would get 503 for ever; allow smaller batches, or a longer queue"
-            ));
-        }
-        let (all_ms, child_ms) = (self.server.shutdown_grace_ms, self.sidecars.child.stop_grace_ms);
-        if all_ms < child_ms.saturating_add(CHILD_END_MS) {
-            wrong.push(format!(
-                "server.shutdown_grace_ms is {all_ms}: a program that the daemon has started may take \
-                 sidecars.child.stop_grace_ms ({child_ms}) to end and is then cleared away, within {CHILD_END_MS} more; give the \
-                 daemon more time, or its programs less"
             ));
         }
         if wrong.is_empty() { Ok(()) } else { Err(wrong) }
@@ -222,17 +209,6 @@ mod tests {
             settings.check().is_ok()
         };
         assert!(fits(64, 64) && !fits(65, 64));
-    }
-
-    #[test]
-    fn a_daemon_outlives_its_programs() {
-        let is_good = |all_ms: u64, child_ms: u64| {
-            let mut settings = Settings::default();
-            (settings.server.shutdown_grace_ms, settings.sidecars.child.stop_grace_ms) = (all_ms, child_ms);
-            settings.check().is_ok()
-        };
-        assert!(is_good(2_000, 0) && is_good(12_000, 10_000) && is_good(u64::MAX, u64::MAX));
-        assert!(!is_good(1_999, 0) && !is_good(11_999, 10_000) && !is_good(10_000, u64::MAX));
     }
 
     #[test]

@@ -87,9 +87,14 @@ pub trait Plugin: Send + Sync {
         Vec::new()
     }
 
-    /// Starts the program behind a connector anew, also when it was started too often. Says whether there is one.
-    fn restart(&self, _connector: &ConnectorId) -> bool {
-        false
+    /// What a connector with these settings has for itself alone: no two of the kind that serve make the same claim.
+    fn claim(&self, _settings: &Map<String, Value>) -> Option<Claim> {
+        None
+    }
+
+    /// Starts the program behind a connector anew, also when it was started too often.
+    fn restart(&self, _connector: &ConnectorId) -> Obeyed {
+        Obeyed::NoProgram
     }
 
     /// Turns one verified request into events. Called once for each request, on a fresh instance, while the caller
@@ -173,6 +178,26 @@ pub trait Plugin: Send + Sync {
     async fn typing(&self, _context: Arc<Context>, _route: String) -> Result<Result<(), Failure>, Fault> {
         Err(Fault::Contract("it does not export `presence`".to_owned()))
     }
+}
+
+/// What a connector has for itself alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The setting that says so, as a JSON pointer.
+    pub pointer: &'static str,
+    /// What it is, for people.
+    pub what: String,
+}
+
+/// What became of an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Obeyed {
+    /// It is carried out.
+    Yes,
+    /// The daemon starts no program for the connector.
+    NoProgram,
+    /// Another daemon on the same store runs the program.
+    RunsElsewhere,
 }
 
 /// A stored secret that settings name.

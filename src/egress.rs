@@ -18,7 +18,7 @@ use serde::Deserialize;
 
 pub mod address;
 
-use address::Reach;
+use address::{LOOPBACK, Reach};
 
 /// Bounds of outbound requests.
 #[derive(Clone, Debug, Deserialize)]
@@ -45,6 +45,7 @@ pub struct Egress {
     public: Client,
     private: Client,
     local: Client,
+    loopback: Client,
     response_bytes: usize,
 }
 
@@ -101,6 +102,7 @@ impl Egress {
             public: client(&settings, Reach::Public)?,
             private: client(&settings, Reach::Private)?,
             local: client(&settings, Reach::Local)?,
+            loopback: client(&settings, Reach::Loopback)?,
             response_bytes: settings.response_bytes,
         })
     }
@@ -141,6 +143,7 @@ impl Egress {
             Reach::Public => &self.public,
             Reach::Private => &self.private,
             Reach::Local => &self.local,
+            Reach::Loopback => &self.loopback,
         }
     }
 }
@@ -169,7 +172,8 @@ fn literal(url: &Url) -> Option<IpAddr> {
     host.trim_start_matches('[').trim_end_matches(']').parse().ok()
 }
 
-/// Resolves a name once and hands on its addresses only when every one of them may be reached.
+/// Resolves a name once and hands on its addresses only when every one of them may be reached. Names of this machine are asked
+/// of nobody.
 struct Vetting(Reach);
 
 /// The resolver's refusal, recognised again inside the client's error.
@@ -180,6 +184,10 @@ struct Refused(String);
 impl Resolve for Vetting {
     fn resolve(&self, name: Name) -> Resolving {
         let reach = self.0;
+        if reach == Reach::Loopback {
+            let found = LOOPBACK.map(|address| SocketAddr::new(address, 0));
+            return Box::pin(std::future::ready(Ok(Box::new(found.into_iter()) as Addrs)));
+        }
         Box::pin(async move {
             let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
             vet(reach, name.as_str(), &found)?;

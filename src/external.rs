@@ -11,6 +11,7 @@
 //! | `child.rs` | the programs that the daemon starts; `print.rs` tells whether one has to be started anew |
 //! | [`broker`] | the route `…/credentials/{env_key}`, and who may use it |
 //! | [`watch`] | how a sidecar fares, as [`follow`] has seen it; `tell.rs` tells streams of it, [`back`] wakes what waited for it |
+//! | `crew.rs` | the tasks that follow and keep |
 //!
 //! The platform's own words stay outside: the host hears events in the protocol's shape and makes them durable as it does
 //! everybody's.
@@ -32,6 +33,7 @@ mod base_url;
 pub mod broker;
 mod call;
 mod child;
+mod crew;
 mod deliver;
 pub mod events;
 pub mod follow;

@@ -5,29 +5,39 @@
 //! when the daemon lets go of it, however that comes about. The kernel gives the guard every descendant that has lost its
 //! parent (`PR_SET_CHILD_SUBREAPER`), so the guard ends when there is none left, and not before.
 //!
+//! | file | holds |
+//! |---|---|
+//! | `program.rs` | how the program begins |
+//! | `end.rs` | how everything of it ends; `family.rs` finds who that is |
+//! | `signals.rs` | what the guard does not end of |
+//!
 //! Nothing here runs on its own time: two threads wait, one for the socket and one for children.
 
 use std::{
     ffi::OsString,
-    io::{self, Read as _, Write as _},
-    os::{
-        fd::AsFd as _,
-        unix::{net::UnixStream, process::CommandExt as _},
-    },
-    process::{Command, ExitCode, Stdio},
-    sync::mpsc::{self, Receiver, RecvTimeoutError, Sender},
+    io::{self, ErrorKind, Read as _, Write as _},
+    os::{fd::AsFd as _, unix::net::UnixStream},
+    process::ExitCode,
+    sync::mpsc::{self, Receiver, Sender},
     thread,
-    time::{Duration, Instant},
 };
 
 use clap::Args;
-use rustix::process::{self, Pid, Resource, Rlimit, Signal, WaitOptions, WaitStatus};
+use rustix::process::{self, Pid, WaitOptions, WaitStatus};
 use serde::{Deserialize, Serialize};
 
+mod end;
 mod family;
+mod program;
+mod signals;
 
-/// From one round of killing what is left to the next.
-const ROUND: Duration = Duration::from_millis(20);
+use end::End;
+
+/// What the daemon says for the program to be asked to end. To let go says the same.
+pub const END: u8 = b'e';
+
+/// What the daemon says for everything to be killed now.
+pub const KILL: u8 = b'k';
 
 /// What to start, and within which bounds.
 #[derive(Clone, Debug, Args)]
@@ -44,6 +54,9 @@ pub struct GuardArgs {
     /// Milliseconds from asking to end to killing.
     #[arg(long, default_value_t = 10_000)]
     pub grace_ms: u64,
+    /// Become the program, which this process guards.
+    #[arg(long, value_name = "PID")]
+    pub exec: Option<i32>,
     /// The program and its arguments.
     #[arg(last = true, required = true)]
     pub command: Vec<OsString>,
@@ -75,6 +88,8 @@ pub enum Told {
 enum News {
     /// The daemon is gone, or wants an end.
     LetGo,
+    /// The daemon wants an end at once.
+    Kill,
     /// A child has ended.
     Ended(Pid, WaitStatus),
     /// There is no descendant any more.
@@ -83,6 +98,9 @@ enum News {
 
 /// Starts the program and stays until nothing of it is left.
 pub fn run(args: &GuardArgs) -> ExitCode {
+    if let Some(guard) = args.exec {
+        return program::become_it(guard, args);
+    }
     match guard(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -94,8 +112,9 @@ pub fn run(args: &GuardArgs) -> ExitCode {
 
 fn guard(args: &GuardArgs) -> io::Result<()> {
     let mut daemon = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+    let _outlived = signals::outlive()?;
     process::set_child_subreaper(Some(process::getpid()))?;
-    let program = match start(args) {
+    let program = match program::start() {
         Ok(program) => program,
         Err(error) => {
             let command = args.command.first().map(|name| name.to_string_lossy()).unwrap_or_default();
@@ -105,55 +124,36 @@ fn guard(args: &GuardArgs) -> io::Result<()> {
     };
     tell(&mut daemon, &Told::Started { pid: program.as_raw_nonzero().get() });
     let news = listen(daemon.try_clone()?);
-    watch(&news, program, &mut daemon);
-    let end = End { program, until: Instant::now() + Duration::from_millis(args.grace_ms) };
-    end.bring_about(&news, &mut daemon);
+    let at_once = watch(&news, program, &mut daemon);
+    End::new(program, if at_once { 0 } else { args.grace_ms }).bring_about(&news, &mut daemon);
     Ok(())
-}
-
-/// The program leads a group of its own, and reads nothing.
-fn start(args: &GuardArgs) -> io::Result<Pid> {
-    let (name, rest) = args.command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
-    if let Some(nice) = args.nice {
-        process::setpriority_process(None, nice)?;
-    }
-    let own: Vec<_> = bounds(args).map(|(resource, _)| (resource, process::getrlimit(resource))).collect();
-    // A program has its bounds from its first step on, by inheritance; the guard needs room again.
-    for (resource, bound) in bounds(args) {
-        let maximum = process::getrlimit(resource).maximum;
-        process::setrlimit(resource, Rlimit { current: bound, maximum })?;
-    }
-    let child = Command::new(name).args(rest).stdin(Stdio::null()).process_group(0).spawn();
-    for (resource, before) in own {
-        process::setrlimit(resource, before)?;
-    }
-    let pid = i32::try_from(child?.id()).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidData)?;
-    for (resource, bound) in bounds(args) {
-        process::prlimit(Some(pid), resource, Rlimit { current: bound, maximum: bound })?;
-    }
-    Ok(pid)
-}
-
-/// The resources that are bounded. Whatever the program starts has the same bounds.
-fn bounds(args: &GuardArgs) -> impl Iterator<Item = (Resource, Option<u64>)> {
-    let all = [(Resource::As, args.memory_bytes), (Resource::Nofile, args.open_files)];
-    all.into_iter().filter(|(_, bound)| bound.is_some())
 }
 
 /// Waits for the daemon's word and for children, each in a thread.
 fn listen(daemon: UnixStream) -> Receiver<News> {
     let (sender, news) = mpsc::channel();
     let children = sender.clone();
-    thread::spawn(move || until_closed(daemon, &sender));
+    thread::spawn(move || hear(daemon, &sender));
     thread::spawn(move || reap(&children));
     news
 }
 
-fn until_closed(mut daemon: UnixStream, news: &Sender<News>) {
-    // The daemon says nothing: it only lets go.
+fn hear(mut daemon: UnixStream, news: &Sender<News>) {
     let mut word = [0; 1];
-    while daemon.read(&mut word).is_ok_and(|bytes| bytes > 0) {}
-    drop(news.send(News::LetGo));
+    loop {
+        let said = match daemon.read(&mut word) {
+            Ok(1..) if word == [KILL] => News::Kill,
+            Ok(1..) => News::LetGo,
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Ok(0) | Err(_) => {
+                drop(news.send(News::LetGo));
+                return;
+            }
+        };
+        if news.send(said).is_err() {
+            return;
+        }
+    }
 }
 
 fn reap(news: &Sender<News>) {
@@ -170,56 +170,24 @@ fn reap(news: &Sender<News>) {
     }
 }
 
-/// Waits until the program has ended or the daemon has let go.
-fn watch(news: &Receiver<News>, program: Pid, daemon: &mut UnixStream) {
+/// Waits until the program has ended or the daemon wants its end. Says whether it wants that at once.
+fn watch(news: &Receiver<News>, program: Pid, daemon: &mut UnixStream) -> bool {
     while let Ok(told) = news.recv() {
         match told {
-            News::Ended(pid, status) if pid == program => return say_ended(daemon, status),
+            News::Ended(pid, status) if pid == program => {
+                say_ended(daemon, status);
+                return false;
+            }
             News::Ended(..) => {}
-            News::LetGo | News::Nobody => return,
+            News::Kill => return true,
+            News::LetGo | News::Nobody => return false,
         }
     }
+    false
 }
 
 fn say_ended(daemon: &mut UnixStream, status: WaitStatus) {
     tell(daemon, &Told::Ended { code: status.exit_status(), signal: status.terminating_signal() });
-}
-
-/// The end of everything that the program has started.
-struct End {
-    program: Pid,
-    /// When whoever is left is killed.
-    until: Instant,
-}
-
-impl End {
-    /// Asks everybody to end, and kills who does not.
-    fn bring_about(&self, news: &Receiver<News>, daemon: &mut UnixStream) {
-        self.signal(Signal::TERM);
-        let mut killing = false;
-        loop {
-            let wait = if killing { ROUND } else { self.until.saturating_duration_since(Instant::now()) };
-            match news.recv_timeout(wait) {
-                Ok(News::Ended(pid, status)) if pid == self.program => say_ended(daemon, status),
-                // Who was asked may have started others meanwhile, and who has lost its parent is ours now.
-                Ok(News::Ended(..)) if !killing => self.signal(Signal::TERM),
-                Ok(News::Ended(..) | News::LetGo) => {}
-                Err(RecvTimeoutError::Timeout) => {
-                    killing = true;
-                    self.signal(Signal::KILL);
-                }
-                Ok(News::Nobody) | Err(RecvTimeoutError::Disconnected) => return,
-            }
-        }
-    }
-
-    /// The whole group, and descendants that have left it. Who is gone already is no failure.
-    fn signal(&self, signal: Signal) {
-        let _ = process::kill_process_group(self.program, signal);
-        for pid in family::descendants_of(process::getpid()) {
-            let _ = process::kill_process(pid, signal);
-        }
-    }
 }
 
 /// A daemon that is gone hears nothing.

@@ -1,8 +1,14 @@
 //! The process as others on the machine meet it: what they may see of it, and how they stop it, softly on a signal, so that
 //! what is under way ends, then hard.
 
+use std::time::Duration;
+
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    task::JoinSet,
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
 
 /// Takes what this process holds away from other programs of the same user: its environment, memory and open files below
@@ -37,6 +43,38 @@ impl Phase {
     /// For loops that end with the daemon.
     pub fn token(&self) -> CancellationToken {
         self.stop.clone()
+    }
+}
+
+/// Tasks that end together, when they are told to.
+#[derive(Default)]
+pub struct Stage {
+    stop: CancellationToken,
+    tasks: JoinSet<()>,
+}
+
+impl Stage {
+    /// Of tasks that end with `stop`.
+    pub fn until(stop: CancellationToken) -> Self {
+        Self { stop, tasks: JoinSet::new() }
+    }
+
+    /// For its tasks: they shall end.
+    pub fn token(&self) -> CancellationToken {
+        self.stop.clone()
+    }
+
+    /// Begins one.
+    pub fn spawn(&mut self, work: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(work);
+    }
+
+    /// Tells them to end, and cuts off those that do not within so long. Says whether all of them did.
+    pub async fn end(&mut self, within: Duration) -> bool {
+        self.stop.cancel();
+        let ended = timeout(within, async { while self.tasks.join_next().await.is_some() {} }).await;
+        self.tasks.shutdown().await;
+        ended.is_ok()
     }
 }
 

@@ -23,6 +23,7 @@ use crate::{
 
 mod build;
 pub mod change;
+mod claims;
 pub mod definition;
 pub mod entry;
 pub mod file;

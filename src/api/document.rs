@@ -103,7 +103,7 @@ fn common(operation: &Operation) -> Vec<(&'static str, &'static str)> {
         ("401", "missing_token, malformed_token, invalid_token"),
         ("403", "insufficient_access"),
         ("429", "rate_limited"),
-        ("503", "overloaded, service_unavailable"),
+        ("503", "overloaded, service_unavailable, daemon_draining"),
     ];
     let in_path = |parameter: &RefOr<_>| {
         matches!(parameter, RefOr::T(utoipa::openapi::path::Parameter { parameter_in: ParameterIn::Path, .. }))

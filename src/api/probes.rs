@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 
-use super::Api;
+use super::{Api, drain::draining};
 use crate::wire::problem::Problem;
 
 /// 200 as long as the process answers.
@@ -30,7 +30,7 @@ pub async fn healthz() -> &'static str {
 )]
 pub async fn readyz(State(api): State<Api>) -> Result<&'static str, Problem> {
     if api.phase.is_draining() {
-        return Err(Problem::unavailable("api", "daemon_draining", "the daemon is stopping"));
+        return Err(draining());
     }
     Ok("ready\n")
 }

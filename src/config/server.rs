@@ -16,7 +16,7 @@ pub struct ServerSettings {
     pub header_read_timeout_ms: u64,
     /// How long a request's body may take to arrive, in milliseconds.
     pub body_read_timeout_ms: u64,
-    /// How long requests, runs, deliveries and programs in progress may take to end after a signal, in milliseconds.
+    /// How long requests, runs and deliveries in progress may take to end after a signal, in milliseconds.
     pub shutdown_grace_ms: u64,
 }
 
@@ -28,7 +28,7 @@ impl Default for ServerSettings {
             control_body_limit_bytes: 24 * 1024 * 1024,
             header_read_timeout_ms: 30_000,
             body_read_timeout_ms: 15_000,
-            shutdown_grace_ms: 15_000,
+            shutdown_grace_ms: 10_000,
         }
     }
 }

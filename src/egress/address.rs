@@ -12,7 +12,12 @@ pub enum Reach {
     Private,
     /// This machine and private networks only: for what is not encrypted.
     Local,
+    /// This machine only, whatever a name is said to lead to.
+    Loopback,
 }
+
+/// What names of this machine lead to.
+pub const LOOPBACK: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
 
 impl Reach {
     /// Whether an address may be reached; the reason when not.
@@ -27,6 +32,10 @@ impl Reach {
     pub fn check(self, address: IpAddr) -> Result<(), String> {
         let address = unmapped(address);
         match class(address) {
+            _ if self == Self::Loopback => {
+                let is_loopback = address.is_loopback();
+                if is_loopback { Ok(()) } else { Err(format!("{address} is not this machine")) }
+            }
             Class::Global if self == Self::Local => {
                 Err(format!("{address} is a public address, and plain http goes to private ones only"))
             }
@@ -169,6 +178,12 @@ mod tests {
         fn a_grant_never_reaches_metadata_services(a: u8, b: u8) {
             let address = IpAddr::V4(Ipv4Addr::new(169, 254, a, b));
             prop_assert!(Reach::Private.check(address).is_err() && Reach::Local.check(address).is_err());
+        }
+
+        #[test]
+        fn this_machine_is_no_other(bits: u32) {
+            let address = IpAddr::V4(Ipv4Addr::from(bits));
+            prop_assert_eq!(Reach::Loopback.check(address).is_ok(), bits >> 24 == 127);
         }
 
         #[test]

@@ -1,10 +1,10 @@
 //! Where a sidecar may answer (contract section 2.5). Pure.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use reqwest::Url;
 
-use crate::egress::address::Reach;
+use crate::egress::address::{LOOPBACK, Reach};
 
 /// Checks the address of a sidecar that runs elsewhere; `private` is the operator's grant. What names lead to is looked at
 /// when they are resolved.
@@ -38,11 +38,23 @@ pub(super) fn check_child(text: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Host and port of a base, which was checked.
-pub(super) fn host_and_port(base: &str) -> Option<(String, u16)> {
+/// Where a child answers whose base was checked. Names of this machine are asked of nobody.
+pub(super) fn child_addresses(base: &str) -> Vec<SocketAddr> {
+    let Ok(url) = Url::parse(base) else { return Vec::new() };
+    let port = url.port_or_known_default().unwrap_or_default();
+    let hosts = literal(&host(&url)).map_or_else(|| LOOPBACK.to_vec(), |address| vec![address]);
+    hosts.into_iter().map(|host| SocketAddr::new(host, port)).collect()
+}
+
+/// What two children cannot both have of their bases, which were checked: names of this machine are the same place as the
+/// addresses that they lead to.
+pub(super) fn place(base: &str) -> Option<String> {
     let url = Url::parse(base).ok()?;
-    let host = host(&url);
-    Some((host.trim_start_matches('[').trim_end_matches(']').to_owned(), url.port_or_known_default()?))
+    let port = url.port_or_known_default()?;
+    Some(match literal(&host(&url)).map(|address| address.to_canonical()) {
+        Some(address) if !LOOPBACK.contains(&address) => SocketAddr::new(address, port).to_string(),
+        _ => format!("localhost:{port}"),
+    })
 }
 
 /// The URL of a call below the base, which was checked.
@@ -159,6 +171,29 @@ mod tests {
         ] {
             assert!(check_child(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn names_of_this_machine_are_one_place() {
+        for local in [
+            "http://localhost:9000",
+            "http://bridge.localhost.:9000/",
+            "http://127.0.0.1:9000",
+            "http://[::1]:9000",
+            "http://[::ffff:127.0.0.1]:9000",
+        ] {
+            assert_eq!(place(local).as_deref(), Some("localhost:9000"), "{local}");
+        }
+        assert_eq!(place("http://127.0.0.2:9000").as_deref(), Some("127.0.0.2:9000"));
+        assert_eq!(place("http://localhost:9001").as_deref(), Some("localhost:9001"));
+    }
+
+    #[test]
+    fn a_child_is_looked_for_on_this_machine_only() {
+        let addresses = |base| child_addresses(base).iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(addresses("http://bridge.localhost:9000"), ["127.0.0.1:9000", "[::1]:9000"]);
+        assert_eq!(addresses("http://127.0.0.2:9000/"), ["127.0.0.2:9000"]);
+        assert_eq!(addresses("http://[::1]:9000"), ["[::1]:9000"]);
     }
 
     #[test]

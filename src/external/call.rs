@@ -51,8 +51,11 @@ impl External {
     /// The sidecar of a connector. Its settings were checked before it served.
     pub(super) fn sidecar<'c>(&'c self, context: &'c Context) -> Result<Sidecar<'c>, Fault> {
         let settings: Settings = serde_json::from_str(&context.settings).map_err(|error| Fault::Host(error.into()))?;
-        let private = settings.mode == Mode::ChildProcess || context.outbound.grants_private();
-        let reach = if private { Reach::Private } else { Reach::Public };
+        let reach = match settings.mode {
+            Mode::ChildProcess => Reach::Loopback,
+            Mode::RemoteHttp if context.outbound.grants_private() => Reach::Private,
+            Mode::RemoteHttp => Reach::Public,
+        };
         Ok(Sidecar { external: self, context, settings, reach })
     }
 }

@@ -54,6 +54,8 @@ pub(super) struct Keeper {
     pub(super) watch: Arc<Watch>,
     /// Where children reach the daemon.
     pub(super) daemon: Arc<str>,
+    /// From then on it is not started any more: the daemon ends what is under way.
+    pub(super) drain: CancellationToken,
     /// Ends it in order: the daemon stops, or the connector is another one now.
     pub(super) orders: CancellationToken,
     /// Ends it also when another daemon has the duty to run it.
@@ -99,6 +101,9 @@ impl Keeper {
         let mut budget = Budget::default();
         let mut first = true;
         loop {
+            if self.drain.is_cancelled() {
+                return self.stop.cancelled().await;
+            }
             let over = match self.port_taken(&settings.base_url).await {
                 Some(reason) => Over::Failed(reason),
                 None if !budget.start(self.bounds(), Instant::now()) => {
@@ -143,8 +148,7 @@ impl Keeper {
 
     /// Why the child would not be the one that answers. A stranger at its address would be shown its token.
     async fn port_taken(&self, base: &str) -> Option<String> {
-        let (host, port) = base_url::host_and_port(base)?;
-        let connected = timeout(PORT, TcpStream::connect((host.as_str(), port))).await;
+        let connected = timeout(PORT, TcpStream::connect(&*base_url::child_addresses(base))).await;
         matches!(connected, Ok(Ok(_)))
             .then(|| format!("something else answers at {base}: stop it, or give the connector another port"))
     }
@@ -172,7 +176,7 @@ impl Keeper {
             }
         };
         drop(granted);
-        let pid = life.pid;
+        let (pid, ordered) = (life.pid, self.watch.restart_ordered());
         self.show(|process| process.pid = Some(pid));
         tracing::info!(connector = %self.id(), pid, "the sidecar of {} was started as process {pid}", self.id());
         tokio::select! {
@@ -182,7 +186,7 @@ impl Keeper {
         let over = tokio::select! {
             biased;
             () = self.stop.cancelled() => Over::Stopped,
-            () = self.watch.restart_ordered() => Over::Ordered,
+            () = ordered => Over::Ordered,
             reason = life.ended() => Over::Failed(reason),
             reason = self.attend(budget) => Over::Failed(reason),
         };
@@ -194,15 +198,17 @@ impl Keeper {
         broker.revoke(self.id(), why);
         self.show(|process| (process.state, process.grant_id) = (ProcessState::Ending, None));
         self.away("it ends");
-        life.end(self.grace(&over)).await;
+        life.end(self.lost()).await;
         self.show(|process| process.pid = None);
         over
     }
 
-    /// How long it may take to end. Nothing where another daemon may be starting it already.
-    fn grace(&self, over: &Over) -> Duration {
-        let lost = matches!(over, Over::Stopped) && !self.orders.is_cancelled();
-        if lost { Duration::ZERO } else { Duration::from_millis(self.bounds().stop_grace_ms) }
+    /// Resolves when another daemon may be starting it already.
+    async fn lost(&self) {
+        self.stop.cancelled().await;
+        if self.orders.is_cancelled() {
+            std::future::pending().await
+        }
     }
 
     fn begins(&self, grant: String) {
@@ -232,7 +238,7 @@ impl Keeper {
 
     /// Waits after a failure. Says whether to go on.
     async fn pause(&self, reason: &str, budget: &mut Budget) -> bool {
-        let wait = budget.wait(self.bounds(), rand::random());
+        let (wait, ordered) = (budget.wait(self.bounds(), rand::random()), self.watch.restart_ordered());
         let wait_ms = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
         let next = self.external.clock.now_ms().saturating_add(wait_ms);
         tracing::warn!(connector = %self.id(), reason, wait_ms, "the sidecar of {} is down: {reason}", self.id());
@@ -246,13 +252,15 @@ impl Keeper {
         self.tell("waiting", Some(reason)).await;
         tokio::select! {
             () = tokio::time::sleep(wait) => true,
-            () = self.watch.restart_ordered() => true,
+            () = ordered => true,
+            () = self.drain.cancelled() => true,
             () = self.stop.cancelled() => false,
         }
     }
 
     /// It was started too often: waits for an operator. Says whether to go on.
     async fn stay_down(&self) -> bool {
+        let ordered = self.watch.restart_ordered();
         let ChildSettings { starts, window_ms, .. } = self.bounds();
         let last = self.watch.health().process.and_then(|process| process.last_end).unwrap_or_default();
         let reason = format!(
@@ -265,7 +273,7 @@ impl Keeper {
         self.down(&reason).await;
         self.tell("stopped", Some(&reason)).await;
         tokio::select! {
-            () = self.watch.restart_ordered() => true,
+            () = ordered => true,
             () = self.stop.cancelled() => false,
         }
     }

@@ -32,7 +32,6 @@ const RATE_LIMITED_MS: i64 = 1_000;
 /// When a delivery comes again that was taken up as its sidecar went, in milliseconds.
 const PUT_OFF_MS: i64 = 200;
 
-/// The longest reason, in characters.
 /// The longest reason, and the most that is kept of what is said of a success, in characters.
 const REASON_CHARS: usize = 500;
 

@@ -118,7 +118,7 @@ async fn take_one(sidecars: &Sidecars, route: &Route, admitted: Admitted) -> Res
     let connector = &route.rules.connector;
     let work = async {
         let (bytes, _) = admitted.verified(route)?;
-        let bridge = Bridge::new(sidecars, route)?;
+        let mut bridge = Bridge::new(sidecars, route)?;
         let read = Read::one(&bytes).map_err(undecodable)?;
         let id = read.event_id();
         let mut decided = bridge.decide(vec![(read, run)]).await?;
@@ -149,7 +149,7 @@ async fn take_batch(sidecars: &Sidecars, route: &Route, admitted: Admitted) -> R
     let span = trace::ingress(KIND, first);
     let work = async {
         let (bytes, _) = admitted.verified(route)?;
-        let bridge = Bridge::new(sidecars, route)?;
+        let mut bridge = Bridge::new(sidecars, route)?;
         let items = Read::batch(&bytes, bridge.bounds().batch_events).map_err(undecodable)?;
         let ids: Vec<Option<String>> = items.iter().map(Read::event_id).collect();
         let runs = std::iter::once(first).chain(std::iter::repeat_with(|| clock.run_id()));

@@ -6,13 +6,13 @@ use std::{
     time::Duration,
 };
 
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     External, KIND, broker,
     call::{Mute, Sidecar},
     child::Keeper,
+    crew::Crew,
     print::Print,
     protocol::{RUNTIME_VERSION, SidecarManifest},
     watch::{Turn, Watch},
@@ -42,9 +42,14 @@ impl Followed {
 }
 
 /// Looks at the sidecar of every connector, and keeps those running that the daemon starts, until `stop`. `daemon` is where
-/// these reach the daemon.
-pub async fn run(external: Arc<External>, routes: Arc<Routes>, daemon: Arc<str>, stop: CancellationToken) {
-    let mut tasks: JoinSet<ConnectorId> = JoinSet::new();
+/// these reach the daemon. From `drain` on none is started any more.
+pub async fn run(
+    external: Arc<External>,
+    routes: Arc<Routes>,
+    daemon: Arc<str>,
+    (drain, stop): (CancellationToken, CancellationToken),
+) {
+    let mut crew = Crew::default();
     let mut followed: HashMap<ConnectorId, Followed> = HashMap::new();
     loop {
         let changed = routes.changed();
@@ -72,24 +77,19 @@ pub async fn run(external: Arc<External>, routes: Arc<Routes>, daemon: Arc<str>,
                     route: Arc::clone(&route),
                     watch,
                     daemon: Arc::clone(&daemon),
+                    drain: drain.clone(),
                     orders: stop.clone(),
                     stop: stop.clone(),
                 };
-                tasks.spawn(async move {
-                    if print.is_some() {
-                        keeper.keep_on_duty().await
-                    } else {
-                        follow(keeper).await
-                    }
-                    id
+                crew.spawn(id, async move {
+                    if print.is_some() { keeper.keep_on_duty().await } else { follow(keeper).await }
                 });
                 free.insert(Followed { route, print, stop });
             }
         }
         tokio::select! {
             () = changed => {}
-            Some(ended) = tasks.join_next() => {
-                let Ok(id) = ended else { continue };
+            Some(id) = crew.next_ended() => {
                 followed.remove(&id);
                 if routes.find(&id).is_none() {
                     external.fleet.end(&id);
@@ -100,7 +100,7 @@ pub async fn run(external: Arc<External>, routes: Arc<Routes>, daemon: Arc<str>,
         }
     }
     followed.values().for_each(|one| one.stop.cancel());
-    while tasks.join_next().await.is_some() {}
+    while crew.next_ended().await.is_some() {}
 }
 
 async fn follow(Keeper { external, route, watch, stop, .. }: Keeper) {
@@ -143,6 +143,16 @@ impl External {
                 Err(mute)
             }
         }
+    }
+
+    /// Asks a child anew what it is, and has it looked at: it may have begun another life.
+    pub(super) async fn who_is_it(&self, context: &Context, watch: &Watch) {
+        let Ok(sidecar) = self.sidecar(context) else { return };
+        if let Err(mute) = self.ask_manifest(&sidecar, context, Some(watch)).await {
+            let id = &context.connector;
+            tracing::info!(connector = %id, "an event of {id} is of an unknown life, and the sidecar does not say its own: {mute}");
+        }
+        watch.nudge();
     }
 
     /// Looks once, and says when to look again.

@@ -8,8 +8,8 @@ use serde_json::{Map, Value};
 use super::{External, route, settings};
 use crate::{
     connectors::{
-        Answer, Context, Defined, Fault, Plugin, Refusal, Request, StoredSecret,
-        health::{Absence, Health},
+        Answer, Claim, Context, Defined, Fault, Obeyed, Plugin, Refusal, Request, StoredSecret,
+        health::{Absence, Health, ProcessState},
         manifest::Manifest,
         outbound::WrongSetting,
         outgoing::{Attempt, Outgoing},
@@ -63,11 +63,18 @@ impl Plugin for External {
         settings::stored_secrets(settings)
     }
 
-    fn restart(&self, connector: &ConnectorId) -> bool {
-        let child = self.fleet.find(connector).filter(|watch| watch.health().process.is_some());
-        let Some(watch) = child else { return false };
-        watch.order_restart();
-        true
+    fn claim(&self, settings: &Map<String, Value>) -> Option<Claim> {
+        settings::claim(settings)
+    }
+
+    fn restart(&self, connector: &ConnectorId) -> Obeyed {
+        let Some(watch) = self.fleet.find(connector) else { return Obeyed::NoProgram };
+        match watch.health().process.map(|process| process.state) {
+            None => return Obeyed::NoProgram,
+            Some(ProcessState::Elsewhere) => return Obeyed::RunsElsewhere,
+            Some(_) => watch.order_restart(),
+        }
+        Obeyed::Yes
     }
 
     /// Events have routes of their own, which answer in the words of the protocol.

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{base_url, print};
-use crate::connectors::{Defined, StoredSecret, outbound::WrongSetting};
+use crate::connectors::{Claim, Defined, StoredSecret, outbound::WrongSetting};
 
 /// Names that the daemon itself gives to a child's environment.
 pub(super) const RESERVED: &str = "KHEISH_EXTERNAL_CONNECTOR_";
@@ -119,6 +119,13 @@ fn wrong_names(child: &ChildProcess) -> Vec<WrongSetting> {
         Some((format!("/child_process/{field}/{}", escaped(name)), sentence.to_owned()))
     });
     wrong.collect()
+}
+
+/// A child's port, which it does not share.
+pub(super) fn claim(settings: &Map<String, Value>) -> Option<Claim> {
+    let child = settings.get("mode")? == "child_process";
+    let what = base_url::place(settings.get("base_url")?.as_str()?).filter(|_| child)?;
+    Some(Claim { pointer: BASE_URL, what })
 }
 
 /// The secrets that a child may fetch.

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, futures::Notified};
 
 use super::{
     back::Back,
@@ -37,6 +37,9 @@ const ELSEWHERE: &str = "sidecar_elsewhere";
 /// Why deliveries wait: all there is.
 pub(super) const AWAY: [&str; 5] = [STARTING, DRAINING, DEAF, STOPPED, ELSEWHERE];
 
+/// The shortest time between two questions who a sidecar is that events lead to.
+const ASKING: Duration = Duration::from_millis(500);
+
 /// The most of what a sidecar says that is kept, in characters.
 const WORDS: usize = 500;
 
@@ -49,6 +52,8 @@ pub struct Watch {
     seen: Mutex<Seen>,
     nudge: Notify,
     restart: Notify,
+    /// When it was last asked who it is because of an event.
+    asked: tokio::sync::Mutex<Option<Instant>>,
 }
 
 struct Seen {
@@ -88,7 +93,15 @@ impl Watch {
         };
         let (waits, now) = (print.map(|_| STARTING), Instant::now());
         let seen = Seen { health, waits, since: now, woken: false, manifest: None, next_look: now, told: None };
-        Self { connector, print, back, seen: Mutex::new(seen), nudge: Notify::new(), restart: Notify::new() }
+        Self {
+            connector,
+            print,
+            back,
+            seen: Mutex::new(seen),
+            nudge: Notify::new(),
+            restart: Notify::new(),
+            asked: tokio::sync::Mutex::default(),
+        }
     }
 
     /// How it fares now.
@@ -184,14 +197,27 @@ impl Watch {
         change(self.lock().health.process.get_or_insert_default());
     }
 
-    /// An operator wants it started anew.
+    /// An operator wants it started anew. Where nobody waits for such an order it is on its way already.
     pub(super) fn order_restart(&self) {
-        self.restart.notify_one();
+        self.restart.notify_waiters();
     }
 
-    /// Resolves when an operator wants it started anew.
-    pub(super) async fn restart_ordered(&self) {
-        self.restart.notified().await;
+    /// Resolves when an operator wants it started anew, from this call on.
+    pub(super) fn restart_ordered(&self) -> Notified<'_> {
+        self.restart.notified()
+    }
+
+    /// Asks with `ask` who the sidecar is, unless that was asked since `came`. Whoever comes together hears one answer.
+    pub(super) async fn ask_since(&self, came: Instant, ask: impl Future<Output = ()>) {
+        let mut asked = self.asked.lock().await;
+        if asked.is_some_and(|at| at >= came) {
+            return;
+        }
+        if let Some(at) = *asked {
+            tokio::time::sleep(ASKING.saturating_sub(at.elapsed())).await;
+        }
+        *asked = Some(Instant::now());
+        ask.await;
     }
 
     /// When the next look will be.
@@ -285,6 +311,17 @@ impl Fleet {
                 absence(STARTING, reason.to_owned(), least)
             }),
         }
+    }
+
+    /// The connector of another sidecar that the daemon started and that says it is of this life.
+    pub(super) fn other_of(&self, instance_id: &str, connector: &ConnectorId) -> Option<ConnectorId> {
+        let fleet = self.lock();
+        let mut others = fleet.iter().filter(|(id, _)| *id != connector);
+        let other = others.find(|(_, watch)| {
+            let health = watch.health();
+            health.process.is_some() && health.instance_id.as_deref() == Some(instance_id)
+        });
+        other.map(|(id, _)| id.clone())
     }
 
     /// A new one, in place of what was seen of a former one.

@@ -27,7 +27,7 @@ const CODES: [(&str, &str); 13] = [
     ("422", "A code of the kind"),
     ("429", "The kind, followed by _ingress_rate_limited"),
     ("502", "connector_failed"),
-    ("503", "overloaded, service_unavailable"),
+    ("503", "overloaded, service_unavailable, daemon_draining"),
     ("504", "connector_timeout"),
 ];
 

@@ -41,6 +41,8 @@ pub(super) type Pending = BTreeMap<String, Secret>;
 pub(super) struct Assumed {
     pub(super) secrets: Pending,
     pub(super) connectors: Vec<ConnectorId>,
+    /// Connectors that are taken away in the same step.
+    pub(super) gone: Vec<ConnectorId>,
 }
 
 impl Builder {

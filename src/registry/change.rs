@@ -130,7 +130,7 @@ impl Connectors {
             fields: merged.fields,
             place: None,
         });
-        let assumed = Assumed { secrets: merged.pending, connectors: how.expecting };
+        let assumed = Assumed { secrets: merged.pending, connectors: how.expecting, gone: Vec::new() };
         let tried = self.attempt(vec![Arc::clone(&definition)], None, &assumed).await;
         let broken = tried.iter().find_map(|tried| tried.outcome.as_ref().err());
         if let Some(broken) = broken {

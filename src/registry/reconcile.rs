@@ -57,6 +57,7 @@ impl Connectors {
             };
             built.push((definition, route));
         }
+        self.settle_claims(&mut built, &assumed.gone);
         // Targets come last: connectors of one change may send to each other.
         let reachable =
             Reachable::new(self, built.iter().map(|(definition, route)| (&definition.id, route.as_ref().ok())))

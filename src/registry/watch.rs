@@ -139,14 +139,16 @@ impl Connectors {
             wanted.insert(definition.id.clone(), Arc::clone(&definition));
             changed.push(definition);
         }
-        let tried = self.attempt(changed, None, &Assumed::default()).await;
+        wanted.extend(moved.iter().map(|(definition, _)| (definition.id.clone(), Arc::clone(definition))));
+        let mut missed = Vec::new();
+        let gone = self.gone_from_file(&wanted, &mut missed);
+        let tried = self.attempt(changed, None, &Assumed { gone: gone.clone(), ..Assumed::default() }).await;
         for Tried { definition, outcome } in &tried {
             if let Err(broken) = outcome {
                 problems.extend(broken.iter().map(|broken| definition.problem(broken)));
             }
         }
-        wanted.extend(moved.iter().map(|(definition, _)| (definition.id.clone(), Arc::clone(definition))));
-        let gone = self.gone_from_file(&wanted, &mut problems);
+        problems.append(&mut missed);
         if !problems.is_empty() {
             return Err(problems);
         }

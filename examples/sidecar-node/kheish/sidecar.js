@@ -60,15 +60,15 @@ export class Sidecar {
     return listen(this.#server, this.#settings.listen);
   }
 
-  /** Ends at SIGTERM, after `before`. */
+  /** Ends at SIGTERM, after `before`. Further signals change nothing: a service manager may send one to everybody. */
   endAtSignals(/** @type {() => Promise<void>} */ before) {
-    for (const signal of ["SIGTERM", "SIGINT"]) {
-      process.once(signal, () => {
-        this.#stop.abort();
-        setTimeout(() => process.exit(0), DRAIN_MS + 1_000).unref();
-        void before().then(() => this.stop()).finally(() => process.exit(0));
-      });
-    }
+    const end = () => {
+      if (this.stopping.aborted) return;
+      this.#stop.abort();
+      setTimeout(() => process.exit(0), DRAIN_MS + 1_000).unref();
+      void before().then(() => this.stop()).finally(() => process.exit(0));
+    };
+    for (const signal of ["SIGTERM", "SIGINT"]) process.on(signal, end);
   }
 
   /** Ends what is under way in order, and then answers no more. */

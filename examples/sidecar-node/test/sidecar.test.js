@@ -2,6 +2,9 @@
 // The helper: events, deliveries and leases, against a stub of the daemon.
 
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 
@@ -216,4 +219,42 @@ test("settings are those of a child", () => {
   for (const [name, value] of wrong) assert.throws(() => settingsFromEnv({ ...env, [prefix + name]: value }), WrongSetting);
   const open = { ...env, [`${prefix}SHARED_TOKEN`]: "", [`${prefix}LISTEN`]: "0.0.0.0:9100" };
   assert.throws(() => settingsFromEnv(open), WrongSetting);
+});
+
+test("a second signal does not cut short what the first one lets end", { timeout: 20_000 }, async (t) => {
+  const stub = await daemon(t);
+  const program = `
+    import { Sidecar } from ${JSON.stringify(new URL("../kheish/sidecar.js", import.meta.url).href)};
+    const settings = JSON.parse(process.env.SETTINGS ?? "");
+    const deliver = () => new Promise((resolve) => {
+      process.stdin.once("data", () => resolve({ status: "committed" }));
+      console.log("delivering");
+    });
+    const sidecar = new Sidecar(settings, deliver, {});
+    sidecar.stopping.addEventListener("abort", () => console.log("stopping"));
+    sidecar.endAtSignals(async () => {});
+    console.log(await sidecar.start());
+  `;
+  const given = { ...settings(stub), listen: { host: "127.0.0.1", port: 0 }, sharedToken: null };
+  const child = spawn(process.execPath, ["--input-type=module", "-e", program], {
+    env: { ...process.env, SETTINGS: JSON.stringify(given) }, stdio: ["pipe", "pipe", "inherit"],
+  });
+  t.after(() => child.kill("SIGKILL"));
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  const port = Number((await lines.next()).value);
+  const base = `http://127.0.0.1:${port}${given.basePath}`;
+  const delivery = { delivery_id: "d-1", attempt: 1, reply_route: "r", content: "hello", parts: [], conversation: {} };
+  const answered = fetch(`${base}/deliver`, {
+    method: "POST", body: JSON.stringify(delivery), headers: { "idempotency-key": "k", "content-type": "application/json" },
+  });
+  const health = async () => /** @type {any} */ (await (await fetch(`${base}/health`)).json()).status;
+  assert.equal((await lines.next()).value, "delivering");
+  child.kill("SIGTERM");
+  assert.equal((await lines.next()).value, "stopping");
+  child.kill("SIGTERM");
+  assert.equal(await health(), "draining");
+  child.stdin.write("go\n");
+  assert.equal(/** @type {any} */ (await (await answered).json()).status, "committed");
+  const [code] = await once(child, "exit");
+  assert.equal(code, 0);
 });

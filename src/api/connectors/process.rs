@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::{Api, DOMAIN, Which, not_found};
 use crate::{
+    connectors::Obeyed,
     model::ids::ConnectorId,
     wire::{extract, problem::Problem},
 };
@@ -26,7 +27,7 @@ pub struct OrderView {
         (status = 200, description = "It is on its way; the connector's status shows how far.", body = OrderView),
         (status = 400, description = "unknown_kind"),
         (status = 404, description = "connector_not_found"),
-        (status = 409, description = "no_process"),
+        (status = 409, description = "no_process, runs_elsewhere"),
     ),
 )]
 pub async fn restart(
@@ -38,9 +39,14 @@ pub async fn restart(
         return Err(not_found(&api, &id));
     }
     let route = api.connectors.routes().find(&id);
-    if route.is_some_and(|route| route.plugin.restart(&id)) {
-        return Ok(Json(OrderView { accepted: true }));
-    }
-    let detail = format!("the daemon starts no program for connector `{id}`");
-    Err(Problem::conflict(DOMAIN, "no_process", detail))
+    let (code, detail) = match route.map_or(Obeyed::NoProgram, |route| route.plugin.restart(&id)) {
+        Obeyed::Yes => return Ok(Json(OrderView { accepted: true })),
+        Obeyed::NoProgram => ("no_process", format!("the daemon starts no program for connector `{id}`")),
+        Obeyed::RunsElsewhere => {
+            let detail =
+                format!("another daemon on the same store runs the program of `{id}`: give the order to that one");
+            ("runs_elsewhere", detail)
+        }
+    };
+    Err(Problem::conflict(DOMAIN, code, detail))
 }

@@ -9,7 +9,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::{
-    io::{AsyncBufReadExt as _, BufReader},
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
     net::UnixStream,
     process::Child,
     task::JoinSet,
@@ -20,10 +20,13 @@ use super::{
     launch::Launch,
     output::{Output, Share},
 };
-use crate::guard::Told;
+use crate::guard::{END, KILL, Told};
 
 /// How long a guard may take to say that the child runs.
 const START: Duration = Duration::from_secs(10);
+
+/// How long the end of what was killed may take.
+const DYING: Duration = Duration::from_secs(10);
 
 /// How long what was written last may take to be read.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -37,6 +40,8 @@ pub(super) struct Life {
     /// The guard ends the child when this closes, however that comes about.
     socket: BufReader<UnixStream>,
     output: JoinSet<()>,
+    /// From SIGTERM to SIGKILL.
+    grace: Duration,
     pub(super) pid: i32,
 }
 
@@ -59,15 +64,16 @@ impl Life {
         if let Some(stderr) = guard.stderr.take() {
             output.spawn(Output::new("stderr", share).copy(stderr));
         }
-        let mut life = Self { guard, socket, output, pid: 0 };
+        let grace = Duration::from_millis(launch.grace_ms);
+        let mut life = Self { guard, socket, output, grace, pid: 0 };
         match timeout(START, life.told()).await {
             Ok(Some(Told::Started { pid })) => life.pid = pid,
             Ok(Some(Told::Failed { reason })) => {
-                life.end(Duration::ZERO).await;
+                life.end(async {}).await;
                 return Err(reason);
             }
             Ok(Some(Told::Ended { .. }) | None) | Err(_) => {
-                life.end(Duration::ZERO).await;
+                life.end(async {}).await;
                 return Err("the guard did not start it".to_owned());
             }
         }
@@ -98,19 +104,20 @@ impl Life {
         }
     }
 
-    /// Ends the child and whatever it has started, and resolves when nothing of it is left. `grace` is what the guard gives it.
-    pub(super) async fn end(mut self, grace: Duration) {
-        drop(self.socket);
-        let mut waited = timeout(grace + START, self.guard.wait()).await;
-        if waited.is_err() {
-            tracing::error!(
-                pid = self.pid,
-                "process {} cannot be ended: the kernel holds it. It is waited for",
-                self.pid
-            );
-            waited = Ok(self.guard.wait().await);
-        }
-        let well = matches!(waited, Ok(Ok(status)) if ExitStatus::success(&status));
+    /// Ends the child and whatever it has started, and resolves when nothing of it is left. It is killed when it takes longer
+    /// than its grace, and as soon as `hurry` resolves.
+    pub(super) async fn end(mut self, hurry: impl Future<Output = ()>) {
+        self.say(END).await;
+        let ended = tokio::select! {
+            ended = self.guard.wait() => Some(ended),
+            () = hurry => None,
+            () = tokio::time::sleep(self.grace) => None,
+        };
+        let ended = match ended {
+            Some(ended) => ended,
+            None => self.killed().await,
+        };
+        let well = ended.as_ref().is_ok_and(ExitStatus::success);
         if let Some(group) = Pid::from_raw(self.pid).filter(|_| !well && self.pid > 0) {
             // Somebody has killed the guard: what it guarded is left to us, as far as it stayed together.
             let _ = kill_process_group(group, Signal::KILL);
@@ -119,5 +126,25 @@ impl Life {
         if timeout(LAST_WORDS, last).await.is_err() {
             self.output.shutdown().await;
         }
+    }
+
+    async fn killed(&mut self) -> io::Result<ExitStatus> {
+        self.say(KILL).await;
+        match timeout(DYING, self.guard.wait()).await {
+            Ok(ended) => ended,
+            Err(_) => {
+                let pid = self.pid;
+                tracing::error!(
+                    pid,
+                    "process {pid} was killed and does not end: the kernel holds it. It is waited for"
+                );
+                self.guard.wait().await
+            }
+        }
+    }
+
+    /// A guard that is gone hears nothing.
+    async fn say(&mut self, word: u8) {
+        drop(self.socket.get_mut().write_all(&[word]).await);
     }
 }

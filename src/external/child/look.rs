@@ -83,6 +83,10 @@ impl Keeper {
     async fn look(&self, sidecar: &Sidecar<'_>, starting: bool) -> Seen {
         let now_ms = || self.external.clock.now_ms();
         let (seen, turn) = match sidecar.health().await {
+            Ok(report) if let Some(reason) = self.stranger(&report) => {
+                let turn = (!starting).then(|| self.watch.odd(reason.clone(), now_ms())).flatten();
+                (Seen::Unfit(reason), turn)
+            }
             Ok(report) => {
                 let context = (&*self.route.context, &*self.watch);
                 let trouble = self.external.check_manifest(sidecar, context, &report.instance_id).await;
@@ -105,6 +109,15 @@ impl Keeper {
             self.external.noted(self.id(), &turn).await;
         }
         seen
+    }
+
+    /// Whether the child of another connector answers in place of its own.
+    fn stranger(&self, report: &Report) -> Option<String> {
+        let other = self.external.fleet.other_of(&report.instance_id, self.id())?;
+        let instance = &report.instance_id;
+        Some(format!(
+            "its health is of instance `{instance}`, and so is the sidecar of {other}: that one may answer here"
+        ))
     }
 
     /// Whether manifest and health speak of two lives: then somebody else answers, too.

@@ -1,13 +1,19 @@
 //! What becomes of events: prepared each by itself, handed to the writer together, counted and told of.
 
-use std::time::Duration;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tracing::{Instrument as _, Span};
 
 use super::{Sidecars, entry::Desk, payload::Read};
 use crate::{
     config::sidecars::SidecarSettings,
-    external::settings::{Mode, Settings},
+    external::{
+        settings::{Mode, Settings},
+        watch::Watch,
+    },
     ingress::{
         accept::{Accepted, Refused},
         door,
@@ -68,6 +74,8 @@ pub(super) struct Bridge<'b> {
     sidecars: &'b Sidecars,
     route: &'b Route,
     settings: Settings,
+    /// How the sidecar fares, where the daemon started it.
+    watch: Option<Arc<Watch>>,
     /// The only life whose events count, where the daemon started the sidecar and knows it.
     instance: Option<String>,
 }
@@ -78,10 +86,28 @@ impl<'b> Bridge<'b> {
             tracing::error!(%error, "the settings of {} cannot be read: {error}", route.rules.connector);
             Problem::internal(door::DOMAIN)
         })?;
-        let child = || sidecars.external.fleet.find(&route.rules.connector)?.manifest(Duration::MAX);
-        let manifest = if settings.mode == Mode::ChildProcess { child() } else { None };
-        let instance = manifest.map(|manifest| manifest.instance_id);
-        Ok(Self { sidecars, route, settings, instance })
+        let child = settings.mode == Mode::ChildProcess;
+        let watch = child.then(|| sidecars.external.fleet.find(&route.rules.connector)).flatten();
+        let mut bridge = Self { sidecars, route, settings, watch, instance: None };
+        bridge.instance = bridge.known();
+        Ok(bridge)
+    }
+
+    /// The life that the manifest says, as it was last read.
+    fn known(&self) -> Option<String> {
+        self.watch.as_ref()?.manifest(Duration::MAX).map(|manifest| manifest.instance_id)
+    }
+
+    /// Where an event is of another life than the known one, the program may have begun anew within itself: it is asked.
+    async fn meet(&mut self, events: &[(Read, RunId)]) {
+        let (Some(watch), Some(known)) = (&self.watch, &self.instance) else { return };
+        let strange = |read: &Read| matches!(read, Read::Event(event, _) if event.instance_id != *known);
+        if !events.iter().any(|(read, _)| strange(read)) {
+            return;
+        }
+        let (external, context, came) = (&self.sidecars.external, &*self.route.context, Instant::now());
+        watch.ask_since(came, external.who_is_it(context, watch)).await;
+        self.instance = self.known();
     }
 
     pub(super) fn bounds(&self) -> &SidecarSettings {
@@ -89,8 +115,9 @@ impl<'b> Bridge<'b> {
     }
 
     /// Makes what can be taken durable, in as few commits as possible. What becomes of each comes in their order.
-    pub(super) async fn decide(&self, events: Vec<(Read, RunId)>) -> Result<Vec<Decided>, Problem> {
-        let Self { sidecars: Sidecars { ingress, .. }, route, .. } = self;
+    pub(super) async fn decide(&mut self, events: Vec<(Read, RunId)>) -> Result<Vec<Decided>, Problem> {
+        self.meet(&events).await;
+        let Self { sidecars: Sidecars { ingress, .. }, route, .. } = &*self;
         let open = route.verifier.is_open();
         let (rules, instance) = (&route.rules, self.instance.as_deref());
         let desk = Desk { rules, settings: &self.settings, bounds: self.bounds(), open, instance };

@@ -67,12 +67,6 @@ async fn without_any_file_it_starts_and_shows_what_it_has() {
 }
 
 #[tokio::test]
-async fn a_daemon_that_would_not_wait_for_its_programs_is_refused() {
-    let ended = with_settings("[sidecars.child]\nstop_grace_ms = 13001\n").await;
-    assert_refused(&ended, &["server.shutdown_grace_ms is 15000", "sidecars.child.stop_grace_ms (13001)"]);
-}
-
-#[tokio::test]
 async fn what_takes_longer_than_its_lease_is_refused() {
     let ended = with_settings("[guests]\ndelivery_deadline_ms = 59000\n").await;
     assert_refused(

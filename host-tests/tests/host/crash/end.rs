@@ -71,12 +71,17 @@ async fn asked_to_stop_it_lets_a_delivery_in_flight_arrive() {
     host.worker("w").finish(&claimed, &["hello"]).await.expect(200);
     receiver.when("/in", 1).await;
     host.ask_to_stop();
-    // It no longer takes connections, and still waits for the target.
-    kheish_host_tests::wait::eventually("the listener is closed", async || {
-        let probe = host.client().request(reqwest::Method::GET, "/healthz").header("connection", "close");
-        kheish_host_tests::client::try_answer(probe).await.err().filter(reqwest::Error::is_connect).map(drop)
+    // It no longer takes work, and still waits for the target.
+    let refused = kheish_host_tests::wait::eventually("it takes no more work", async || {
+        let answer = host.post("/v1/sessions", &json!({ "session_id": "late" })).await;
+        (answer.status == 503).then_some(answer)
     })
     .await;
+    refused.problem(503, "api", "daemon_draining");
+    host.get("/readyz").await.problem(503, "api", "daemon_draining");
+    host.get("/v1/connectors/http/nobody").await.expect(404);
+    host.post("/v1/connectors/http/nobody", &json!({})).await.problem(503, "connector_ingress", "daemon_draining");
+    assert_eq!(host.run(&run).await["status"], "completed");
     assert!(host.is_running(), "it left before the target had answered");
     gate.open();
     assert_eq!(host.ended().await.code, Some(0));
@@ -88,7 +93,7 @@ async fn asked_to_stop_it_lets_a_delivery_in_flight_arrive() {
 #[tokio::test]
 async fn asked_to_stop_it_does_not_wait_for_ever() {
     let receiver = Receiver::scripted(|_| Reply::Hold(Gate::default())).await;
-    let settings = format!("{}[server]\nshutdown_grace_ms = 2000\n[sidecars.child]\nstop_grace_ms = 0\n", super::QUICK);
+    let settings = format!("{}[server]\nshutdown_grace_ms = 200\n", super::QUICK);
     let mut host = builder().settings(&settings).start().await;
     let run = submit(&host, "s", &[receiver.target_json("/in")]).await;
     let claimed = host.worker("w").take().await;

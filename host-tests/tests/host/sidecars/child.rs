@@ -1,18 +1,21 @@
 //! Sidecars that the daemon starts: their environment, their ends, and how they are started again.
 
 mod deliveries;
+mod elsewhere;
 mod ends;
 mod limits;
+mod lives;
+mod places;
 mod restarts;
+mod stops;
 
 use kheish_host_tests::{
     child::{Child, PATH, environment, process_when, running},
     host::{Host, HostBuilder},
     sidecar::{TOKEN, event_with, metric, send},
+    wait::eventually,
 };
-use serde_json::json;
-
-use crate::duties::{let_go, taken_by_another};
+use serde_json::{Value, json};
 
 /// Short waits everywhere.
 const QUICK: &str = "[queue]\nsweep_interval_ms = 20\n[delivery]\npoll_interval_ms = 20\n\
@@ -22,6 +25,56 @@ const QUICK: &str = "[queue]\nsweep_interval_ms = 20\n[delivery]\npoll_interval_
 
 fn builder(more: &str) -> HostBuilder {
     Host::builder().plugins(&[]).executor("echo").settings(&format!("{QUICK}{more}"))
+}
+
+/// Children that are asked to end may take longer than a test.
+fn patient(more: &str) -> HostBuilder {
+    let settings = QUICK.replace("stop_grace_ms = 300", "stop_grace_ms = 60000");
+    builder("").settings(&format!("{settings}{more}"))
+}
+
+/// Ends a child that has to be told, for good.
+async fn dismiss(host: &Host, child: &Child) {
+    host.delete(PATH).await.expect(200);
+    eventually("the child has gone", async || {
+        child.told("exit/0").await;
+        child.processes().is_empty().then_some(())
+    })
+    .await;
+}
+
+/// The guard of the child with this number.
+fn guard(child: &Child, pid: u64) -> u32 {
+    let guard = child.processes().into_iter().find(|other| u64::from(*other) != pid && is_guard(*other));
+    guard.unwrap()
+}
+
+fn is_guard(pid: u32) -> bool {
+    let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    line.split(|byte| *byte == 0).nth(1) == Some(b"guard")
+}
+
+/// The number of a child that is not `former`, once it runs.
+async fn another(host: &Host, former: u64) -> u64 {
+    let is = |process: &Value| process["state"] == "running" && process["pid"] != json!(former);
+    process_when(host, "is another one", is).await["process"]["pid"].as_u64().unwrap()
+}
+
+/// How it fares after many more looks.
+async fn looked_at_again(host: &Host) -> Value {
+    let health = async || host.get(PATH).await.expect(200).json["status"]["health"].clone();
+    let began = eventually("it answers", async || health().await["answered_at_ms"].as_i64()).await;
+    eventually("it was looked at again and again", async || {
+        let health = health().await;
+        health["answered_at_ms"].as_i64().is_some_and(|at| at > began + 500).then_some(health)
+    })
+    .await
+}
+
+/// Sends an event as the child, and gives the run.
+async fn send_as(host: &Host, instance: &Value, id: &str) -> String {
+    let event = event_with(id, &json!({ "instance_id": instance }));
+    send(host, "bridge", &event).await.expect(200).text("/run_id").to_owned()
 }
 
 #[tokio::test]
@@ -121,16 +174,4 @@ async fn a_key_that_a_child_prints_line_by_line_is_masked() {
     host.logs("the last line: AQAB.").await;
     let log = host.log();
     printed.for_each(|line| assert!(!log.contains(&line), "{log}"));
-}
-
-#[tokio::test]
-async fn a_child_runs_at_one_daemon_only() {
-    let (host, child) = (builder("[duties]\nlease_ms = 600\n").start().await, Child::new());
-    child.put(&host, "", &json!({})).await;
-    let first = running(&host).await;
-    taken_by_another(&host).await;
-    process_when(&host, "it runs elsewhere", |process| process["state"] == "elsewhere").await;
-    child.is_gone().await;
-    let_go(&host).await;
-    assert_ne!(running(&host).await, first);
 }

@@ -1,6 +1,15 @@
 //! What a child may use of the machine.
 
-use kheish_host_tests::child::{Child, running};
+use std::{
+    io::Read as _,
+    os::{fd::OwnedFd, unix::net::UnixStream},
+    process::Command,
+};
+
+use kheish_host_tests::{
+    child::{Child, running},
+    places,
+};
 use serde_json::json;
 
 use super::builder;
@@ -40,4 +49,17 @@ async fn bounds_that_are_none_are_refused() {
         let refused = host.put(kheish_host_tests::child::PATH, &elsewhere).await;
         assert_eq!(refused.expect(400).text("/errors/0/pointer"), "/base_url");
     }
+}
+
+#[test]
+fn a_bound_that_cannot_be_set_starts_nothing() {
+    let (mut daemon, its) = UnixStream::pair().unwrap();
+    let mut guard = Command::new(places::binary());
+    guard.args(["guard", "--open-files", "1099511627776", "--", "sleep", "600"]).stdin(OwnedFd::from(its));
+    let mut running = guard.spawn().unwrap();
+    drop(guard);
+    let mut told = String::new();
+    daemon.read_to_string(&mut told).unwrap();
+    assert!(told.contains("\"failed\"") && told.contains("open_files = 1099511627776"), "{told}");
+    assert!(running.wait().unwrap().success());
 }

@@ -5,31 +5,13 @@ use std::net::TcpListener;
 use kheish_host_tests::{
     child::{Child, PATH, process_when, running},
     cli::Cli,
-    host::{Host, HostBuilder},
+    host::HostBuilder,
     sidecar::metric,
     sse::{Frame, Stream},
-    wait::eventually,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::{QUICK, builder};
-
-/// The number of a child that is not `former`, once it runs.
-async fn another(host: &Host, former: u64) -> u64 {
-    let is = |process: &Value| process["state"] == "running" && process["pid"] != json!(former);
-    process_when(host, "is another one", is).await["process"]["pid"].as_u64().unwrap()
-}
-
-/// How it fares after many more looks.
-async fn looked_at_again(host: &Host) -> Value {
-    let health = async || host.get(PATH).await.expect(200).json["status"]["health"].clone();
-    let began = eventually("it answers", async || health().await["answered_at_ms"].as_i64()).await;
-    eventually("it was looked at again and again", async || {
-        let health = health().await;
-        health["answered_at_ms"].as_i64().is_some_and(|at| at > began + 500).then_some(health)
-    })
-    .await
-}
+use super::{QUICK, another, builder, dismiss, looked_at_again, patient};
 
 #[tokio::test]
 async fn a_child_that_ends_or_does_not_answer_is_started_again() {
@@ -140,7 +122,7 @@ async fn only_a_child_can_be_ordered_about() {
 
 #[tokio::test]
 async fn streams_tell_how_a_child_fares() {
-    let (host, child) = (patient("").start().await, Child::new());
+    let (host, child) = (unhurried("").start().await, Child::new());
     let mut events = Stream::open(host.client(), "/v1/events/stream").await;
     child.put(&host, "", &json!({})).await;
     let pid = running(&host).await;
@@ -167,7 +149,7 @@ async fn streams_tell_how_a_child_fares() {
 
 #[tokio::test]
 async fn streams_tell_once_that_a_child_is_down_and_when_it_is_given_up() {
-    let (host, child) = (patient("starts = 3\n").start().await, Child::new());
+    let (host, child) = (unhurried("starts = 3\n").start().await, Child::new());
     let mut events = Stream::open(host.client(), "/v1/events/stream").await;
     child.put(&host, "exit", &json!({})).await;
     let told = told_until(&mut events, 1, |_, state| state == "stopped").await;
@@ -185,7 +167,7 @@ async fn streams_tell_once_that_a_child_is_down_and_when_it_is_given_up() {
 }
 
 /// No look is given up because the machine is busy.
-fn patient(more: &str) -> HostBuilder {
+fn unhurried(more: &str) -> HostBuilder {
     let settings = format!("{QUICK}{more}").replace("probe_timeout_ms = 500", "probe_timeout_ms = 20000");
     builder("").settings(&settings)
 }
@@ -209,4 +191,20 @@ fn assert_told(told: &[Frame], expected: &[(&str, &str, &str)]) {
         assert_eq!((frame.name.as_str(), frame.text("connector")), ("connector_updated", "external/bridge"));
         assert!(frame.text("reason").contains(reason) && frame.text("reason").is_empty() == reason.is_empty());
     }
+}
+
+#[tokio::test]
+async fn orders_in_a_row_start_one_new_life() {
+    let (host, child) = (patient("").start().await, Child::new());
+    child.put(&host, "gentle", &json!({})).await;
+    let first = running(&host).await;
+    for _ in 0..2 {
+        host.post(&format!("{PATH}/restart"), &json!({})).await.expect(200);
+        host.logs("asked to end 1").await;
+    }
+    child.told("exit/0").await;
+    let second = another(&host, first).await;
+    let health = looked_at_again(&host).await;
+    assert_eq!((&health["process"]["pid"], &health["process"]["restarts"]), (&json!(second), &json!(1)), "{health}");
+    dismiss(&host, &child).await;
 }

@@ -18,6 +18,10 @@ use std::{
 
 use serde_json::{Value, json};
 
+mod gentle;
+
+use gentle::Gate;
+
 const PREFIX: &str = "KHEISH_EXTERNAL_CONNECTOR_";
 
 /// Memory that it tries to get, in bytes.
@@ -25,13 +29,17 @@ const MUCH: usize = 1 << 30;
 
 /// How it answers, and what it was given.
 struct Double {
-    instance: String,
+    how: String,
+    instance: Mutex<String>,
     health: Mutex<String>,
     deliveries: Mutex<Vec<Value>>,
     /// Whether deliveries are never answered.
     holds: AtomicBool,
-    /// What whoever delivers has to show.
+    /// What whoever asks has to show.
     bearer: Option<String>,
+    /// How often it was asked for its manifest.
+    asked: Mutex<u64>,
+    gate: Gate,
 }
 
 fn main() -> ExitCode {
@@ -60,23 +68,35 @@ fn family() {
 
 fn serve(how: &str) -> io::Result<()> {
     let base = env::var(format!("{PREFIX}BASE_URL")).map_err(io::Error::other)?;
-    let address = base.trim_start_matches("http://").trim_end_matches('/');
-    let listener = TcpListener::bind(address)?;
-    let health = if how.is_empty() { "ready" } else { how };
-    let (instance, health) = (format!("double-{}", id()), Mutex::new(health.to_owned()));
-    let bearer = env::var(format!("{PREFIX}SHARED_TOKEN")).ok().map(|token| format!("Bearer {token}"));
-    let (deliveries, holds) = (Mutex::default(), AtomicBool::default());
-    let double = Arc::new(Double { instance, health, deliveries, holds, bearer });
-    for stream in listener.incoming() {
-        let (double, stream) = (Arc::clone(&double), stream?);
-        // One that breaks off is the other side's trouble.
-        thread::spawn(move || drop(double.answer(stream)));
+    let address = base.trim_start_matches("http://").trim_end_matches('/').replace("bridge.localhost", "127.0.0.1");
+    if how == "gentle" {
+        gentle::hear_terms()?;
     }
-    Ok(())
+    let health = if how.is_empty() { "ready" } else { how };
+    let double = Arc::new(Double {
+        how: how.to_owned(),
+        instance: Mutex::new(format!("double-{}", id())),
+        health: Mutex::new(health.to_owned()),
+        deliveries: Mutex::default(),
+        holds: AtomicBool::default(),
+        bearer: env::var(format!("{PREFIX}SHARED_TOKEN")).ok().map(|token| format!("Bearer {token}")),
+        asked: Mutex::default(),
+        gate: Gate::default(),
+    });
+    double.listen(&TcpListener::bind(address)?)
 }
 
 impl Double {
-    fn answer(&self, stream: TcpStream) -> io::Result<()> {
+    fn listen(self: &Arc<Self>, listener: &TcpListener) -> io::Result<()> {
+        for stream in listener.incoming() {
+            let (double, stream) = (Arc::clone(self), stream?);
+            // One that breaks off is the other side's trouble.
+            thread::spawn(move || drop(double.answer(stream)));
+        }
+        Ok(())
+    }
+
+    fn answer(self: &Arc<Self>, stream: TcpStream) -> io::Result<()> {
         let mut reader = BufReader::new(stream.try_clone()?);
         let mut line = String::new();
         reader.read_line(&mut line)?;
@@ -120,21 +140,17 @@ impl Double {
         path.starts_with("/do/") || self.bearer.as_ref().is_none_or(|bearer| bearer == shown)
     }
 
-    fn say(&self, path: &str, body: &[u8]) -> Value {
+    fn say(self: &Arc<Self>, path: &str, body: &[u8]) -> Value {
         let health = self.health.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let instance = self.instance.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if path == "/manifest" {
+            *self.asked.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        }
         match path {
             "/manifest" if health == "liar" => json!({ "protocol_version": 1, "instance_id": "somebody-else" }),
-            "/manifest" => json!({ "protocol_version": 1, "instance_id": self.instance }),
-            "/health" => self.fares(&health),
-            "/deliver" => {
-                let delivery: Value = serde_json::from_slice(body).unwrap_or_default();
-                println!("took {} as attempt {}", delivery["delivery_id"], delivery["attempt"]);
-                self.deliveries.lock().unwrap_or_else(PoisonError::into_inner).push(delivery);
-                while self.holds.load(Ordering::Relaxed) {
-                    thread::park();
-                }
-                json!({ "status": "committed" })
-            }
+            "/manifest" => json!({ "protocol_version": 1, "instance_id": instance }),
+            "/health" => fares(&health, &instance),
+            "/deliver" => self.take(serde_json::from_slice(body).unwrap_or_default()),
             _ => match path.strip_prefix("/do/").unwrap_or_default().split_once('/') {
                 Some((what, with)) => self.act(what, with),
                 None => json!(null),
@@ -142,29 +158,46 @@ impl Double {
         }
     }
 
-    fn fares(&self, health: &str) -> Value {
-        let status = match health {
-            "mute" => loop {
-                thread::park();
-            },
-            "long" => {
-                return json!({ "status": "ready", "instance_id": self.instance, "detail": "x".repeat(65 * 1024) });
+    fn take(&self, delivery: Value) -> Value {
+        println!("took {} as attempt {}", delivery["delivery_id"], delivery["attempt"]);
+        self.deliveries.lock().unwrap_or_else(PoisonError::into_inner).push(delivery.clone());
+        if self.how == "gentle" {
+            self.gate.pass();
+            if let Err(error) = gentle::fetch(&delivery) {
+                println!("not fetched: {error}");
+                return json!({ "status": "retryable_error" });
             }
-            _ if health.starts_with("impostor-") => {
-                return json!({ "status": "ready", "instance_id": health.trim_start_matches("impostor-") });
-            }
-            "starting" | "degraded" | "draining" => health,
-            _ => "ready",
-        };
-        json!({ "protocol_version": 1, "instance_id": self.instance, "status": status })
+        }
+        while self.holds.load(Ordering::Relaxed) {
+            thread::park();
+        }
+        json!({ "status": "committed" })
     }
 
-    fn act(&self, what: &str, with: &str) -> Value {
+    fn act(self: &Arc<Self>, what: &str, with: &str) -> Value {
         match what {
             "health" => {
                 with.clone_into(&mut self.health.lock().unwrap_or_else(PoisonError::into_inner));
                 json!(with)
             }
+            "anew" => {
+                with.clone_into(&mut self.instance.lock().unwrap_or_else(PoisonError::into_inner));
+                json!(with)
+            }
+            "asked" => json!(*self.asked.lock().unwrap_or_else(PoisonError::into_inner)),
+            "go" => {
+                self.gate.open();
+                json!("gone")
+            }
+            // It answers at this address too.
+            "also" => match TcpListener::bind(with) {
+                Ok(listener) => {
+                    let double = Arc::clone(self);
+                    thread::spawn(move || drop(double.listen(&listener)));
+                    json!(with)
+                }
+                Err(error) => json!(error.to_string()),
+            },
             "env" => json!(env::vars().collect::<BTreeMap<_, _>>()),
             "deliveries" => json!(*self.deliveries.lock().unwrap_or_else(PoisonError::into_inner)),
             "deliver" => {
@@ -192,4 +225,21 @@ impl Double {
             _ => json!(null),
         }
     }
+}
+
+fn fares(health: &str, instance: &str) -> Value {
+    let status = match health {
+        "mute" => loop {
+            thread::park();
+        },
+        "long" => {
+            return json!({ "status": "ready", "instance_id": instance, "detail": "x".repeat(65 * 1024) });
+        }
+        _ if health.starts_with("impostor-") => {
+            return json!({ "status": "ready", "instance_id": health.trim_start_matches("impostor-") });
+        }
+        "starting" | "degraded" | "draining" => health,
+        _ => "ready",
+    };
+    json!({ "protocol_version": 1, "instance_id": instance, "status": status })
 }
