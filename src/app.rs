@@ -197,10 +197,7 @@ impl App {
         let tasks = &mut stages.work;
         tasks.spawn(activate::run(ingress.clone(), settings.activation.clone(), phase.token()));
         tasks.spawn(poll::run(ingress.clone(), settings.polling.clone(), duties, phase.token()));
-        let daemon = format!("http://{}", api::own_address(address)).into();
-        tasks.spawn(back::run(Arc::clone(&external), phase.token()));
-        let stops = (phase.token(), stages.children.token());
-        stages.children.spawn(follow::run(Arc::clone(&external), Arc::clone(&ingress.routes), daemon, stops));
+        follow_sidecars(&mut stages, (&external, &ingress.routes), address, &phase);
         let router = router(api, Sidecars { ingress, external }, auth, &settings);
         let (stop, server) = (stages.server.token(), settings.server.clone());
         stages.server.spawn(async move { server::serve(listener, router, &server, stop).await });
@@ -261,6 +258,19 @@ fn downloads(settings: &Settings, (store, routes): (&Store, &Arc<Routes>), clock
         max_retry_after_ms: settings.delivery.max_retry_after_ms,
     };
     Downloads::new((store.clone(), Arc::clone(routes)), clock.clone(), settings.downloads.clone(), bounds)
+}
+
+/// Keeps and looks at sidecars, and wakes what waits for them.
+fn follow_sidecars(
+    stages: &mut Stages,
+    (external, routes): (&Arc<External>, &Arc<Routes>),
+    address: SocketAddr,
+    phase: &Phase,
+) {
+    stages.work.spawn(back::run(Arc::clone(external), phase.token()));
+    let daemon = format!("http://{}", api::own_address(address)).into();
+    let stops = (phase.token(), stages.children.token());
+    stages.children.spawn(follow::run(Arc::clone(external), Arc::clone(routes), daemon, stops));
 }
 
 fn spawn_stages(
