@@ -12,6 +12,7 @@ use kheish_host_tests::{
     wait::eventually,
 };
 use serde_json::{Value, json};
+use tokio::net::{TcpSocket, TcpStream};
 
 use super::builder;
 use crate::duties::{let_go, taken_by_another};
@@ -180,6 +181,29 @@ async fn a_stranger_at_the_address_is_shown_no_delivery() {
     waiting(&host, &run, "sidecar_deaf", "something else answers").await;
     assert_eq!(stranger.count(), 0, "{:?}", stranger.received());
     drop(stranger);
+    goes_out(&host, &run).await;
+}
+
+/// Whoever connects is kept waiting, so that the daemon needs a moment to find out that its child cannot be started.
+#[tokio::test]
+async fn what_waits_is_not_tried_before_the_daemon_has_begun_to_look() {
+    let (mut host, child) = (builder("start_timeout_ms = 60000\n").start().await, Child::new());
+    child.put(&host, "starting", &json!({})).await;
+    let run = say(&host, "hello").await;
+    waiting(&host, &run, "sidecar_starting", "").await;
+    host.kill();
+    child.is_gone().await;
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_reuseaddr(true).unwrap();
+    socket.bind(child.address()).unwrap();
+    let stranger = socket.listen(1).unwrap();
+    let queue =
+        [TcpStream::connect(child.address()).await.unwrap(), TcpStream::connect(child.address()).await.unwrap()];
+    host.restart().await;
+    process_when(&host, "waits", |process| process["state"] == "waiting").await;
+    waiting(&host, &run, "sidecar_deaf", "").await;
+    drop((stranger, queue));
+    host.put(PATH, &child.fields("", &json!({}))).await.expect(200);
     goes_out(&host, &run).await;
 }
 
