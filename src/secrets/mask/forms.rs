@@ -21,7 +21,7 @@ pub(super) fn core(value: &[u8]) -> Option<&[u8]> {
 
 /// What is looked for of a value.
 pub(super) struct Parts<'v> {
-    /// All of it, as [`core`] has it.
+    /// All of it, as [`core()`] has it.
     pub(super) whole: Option<&'v [u8]>,
     /// Its lines, where it is a text of several; each once.
     pub(super) lines: Vec<&'v [u8]>,
@@ -36,7 +36,7 @@ impl<'v> Parts<'v> {
     }
 }
 
-/// The lines of a text that has several, each as [`core`] has it: whoever prints a key prints it line by line. Where lines
+/// The lines of a text that has several, each as [`core()`] has it: whoever prints a key prints it line by line. Where lines
 /// end is written `\n` in JSON and in environments. What stands around a PEM block is no secret, and the same for everybody.
 fn lines(value: &[u8]) -> Vec<&[u8]> {
     let Ok(text) = str::from_utf8(value) else { return Vec::new() };
