@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::{Api, secrets};
 use crate::{
-    connectors::credentials::{Lease, Subject},
+    connectors::credentials::{Lease, NotRevoked, Subject},
     wire::{extract, problem::Problem},
 };
 
@@ -38,13 +38,20 @@ pub async fn subject(
     responses(
         (status = 200, description = "The subject; its token is good for nothing any more.", body = Subject),
         (status = 404, description = "subject_not_found"),
+        (status = 409, description = "runs_elsewhere"),
     ),
 )]
 pub async fn revoke_subject(
     State(api): State<Api>,
     extract::Path(id): extract::Path<String>,
 ) -> Result<Json<Subject>, Problem> {
-    api.credentials.revoke_subject(&id).map(Json).ok_or_else(|| no_subject(&id))
+    api.credentials.revoke_subject(&id).map(Json).map_err(|why| match why {
+        NotRevoked::Unknown => no_subject(&id),
+        NotRevoked::RunsElsewhere => {
+            let detail = format!("another daemon on the same store runs the program of `{id}`: revoke it there");
+            Problem::conflict(DOMAIN, "runs_elsewhere", detail)
+        }
+    })
 }
 
 /// One lease of a credential. Of those that have ended the last 1,024 are remembered.

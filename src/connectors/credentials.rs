@@ -68,13 +68,22 @@ pub enum LeaseState {
     Revoked,
 }
 
+/// Why a subject was not revoked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotRevoked {
+    /// No connector starts a program under that name.
+    Unknown,
+    /// Another daemon on the same store runs the program, and has granted what it has.
+    RunsElsewhere,
+}
+
 /// Knows subjects and leases, and ends them as operators order. Nothing of it deletes a connector or a secret.
 pub trait Credentials: Send + Sync {
     /// A subject; nothing where no connector starts a program under that name.
     fn subject(&self, id: &str) -> Option<Subject>;
 
-    /// Lets the program of a subject fetch nothing any more until it is started anew, and ends its leases.
-    fn revoke_subject(&self, id: &str) -> Option<Subject>;
+    /// Lets the program of a subject fetch nothing any more until it is started anew, and ends its leases. The error says why not.
+    fn revoke_subject(&self, id: &str) -> Result<Subject, NotRevoked>;
 
     /// A lease, also one that has ended, while it is remembered.
     fn lease(&self, id: &str) -> Option<Lease>;

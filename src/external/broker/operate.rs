@@ -4,7 +4,8 @@ use super::book::SUBJECT;
 use crate::{
     connectors::{
         Context,
-        credentials::{Credentials, Lease, Subject},
+        credentials::{Credentials, Lease, NotRevoked, Subject},
+        health::ProcessState,
     },
     external::{External, KIND},
     model::ids::ConnectorId,
@@ -23,13 +24,15 @@ impl Credentials for External {
         Some(self.broker.subject(&self.connector_of(id)?))
     }
 
-    fn revoke_subject(&self, id: &str) -> Option<Subject> {
-        let connector = self.connector_of(id)?;
-        self.broker.revoke(&connector, "operator");
-        if let Some(watch) = self.fleet.find(&connector) {
-            watch.process(|process| process.grant_id = None);
+    fn revoke_subject(&self, id: &str) -> Result<Subject, NotRevoked> {
+        let connector = self.connector_of(id).ok_or(NotRevoked::Unknown)?;
+        let watch = self.fleet.find(&connector).ok_or(NotRevoked::Unknown)?;
+        if watch.health().process.is_some_and(|process| process.state == ProcessState::Elsewhere) {
+            return Err(NotRevoked::RunsElsewhere);
         }
-        Some(self.broker.subject(&connector))
+        self.broker.revoke(&connector, "operator");
+        watch.process(|process| process.grant_id = None);
+        Ok(self.broker.subject(&connector))
     }
 
     fn lease(&self, id: &str) -> Option<Lease> {

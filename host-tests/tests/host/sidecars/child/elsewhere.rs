@@ -49,9 +49,12 @@ async fn orders_are_for_the_daemon_that_runs_the_child() {
     running(&host).await;
     taken_by_another(&host).await;
     process_when(&host, "it runs elsewhere", |process| process["state"] == "elsewhere").await;
-    for order in ["restart", "credentials/revoke"] {
-        let refused = host.post(&format!("{PATH}/{order}"), &json!({})).await;
-        refused.problem(409, "connectors", "runs_elsewhere");
+    for (order, domain) in [
+        (format!("{PATH}/restart"), "connectors"),
+        ("/v1/runtime/auth/subjects/connector:bridge/revoke".to_owned(), "credentials"),
+    ] {
+        let refused = host.post(&order, &json!({})).await;
+        refused.problem(409, domain, "runs_elsewhere");
         assert!(refused.text("/detail").contains("another daemon"), "{}", refused.json);
     }
     let_go(&host).await;
