@@ -96,7 +96,7 @@ async fn a_kill_between_two_parts_goes_on_with_the_second() {
         "parameters": {"retry_after": 2}});
     api.fail("sendDocument", [Fault::Answer(429, flood)]);
     let run = answer(&host, &api, "see", files).await;
-    api.when_called("sendDocument", 1).await;
+    host.deliveries_when(&run, 1, "retrying").await;
     host.kill();
     host.restart().await;
     host.deliveries_when(&run, 1, "delivered").await;
