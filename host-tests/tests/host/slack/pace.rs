@@ -66,7 +66,7 @@ async fn forty_messages_into_three_channels_are_never_refused() {
     assert_eq!((api.calls_of("chat.postMessage").len(), api.floods()), (40, 0));
     assert_eq!(api.texts("C1"), texts("C1", 14), "who came first was served first");
     assert_eq!((api.texts("C2"), api.texts("C3")), (texts("C2", 13), texts("C3", 13)));
-    assert!(Scrape::of(&host).await.value("paced_seconds_total{platform=\"slack\"}") > 1.0);
+    assert!(Scrape::of(&host).await.value("paced_seconds_total{platform=\"slack\"}") > 0.0);
 }
 
 #[tokio::test]

@@ -80,7 +80,8 @@ async fn neither_have_one_of_the_file_and_one_of_the_api() {
 
 #[tokio::test]
 async fn a_child_does_not_get_ready_by_another_one_s_words() {
-    let (host, child) = (builder("start_timeout_ms = 300\n").start().await, Child::new());
+    // Long enough to be answered for while it starts: before its start whatever answers there keeps it from being started.
+    let (host, child) = (builder("start_timeout_ms = 4000\n").start().await, Child::new());
     child.put(&host, "", &json!({})).await;
     let pid = running(&host).await;
     let beside = format!("127.0.0.2:{}", child.address().port());
