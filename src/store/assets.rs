@@ -2,7 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Store, StoreError, only, sql::Query, writer::Tx};
+use super::{
+    Store, StoreError, only,
+    sql::{Query, portions},
+    writer::Tx,
+};
 use crate::model::{artifact::Artifact, ids::RunId};
 
 /// A file that came with an event, to keep in its row.
@@ -36,7 +40,7 @@ pub struct Asset {
 /// Which of `ids` exist.
 pub async fn existing(tx: &mut Tx<'_>, ids: &[&str]) -> Result<HashSet<String>, StoreError> {
     let mut found = HashSet::new();
-    for chunk in ids.chunks(64) {
+    for chunk in portions(ids) {
         for mut row in tx.fetch(Query::within("SELECT id FROM assets WHERE id IN", chunk.iter().copied(), "")).await? {
             found.insert(row.take()?);
         }
@@ -47,7 +51,7 @@ pub async fn existing(tx: &mut Tx<'_>, ids: &[&str]) -> Result<HashSet<String>, 
 /// What is known of those of `ids` that exist, as files that go out.
 pub async fn artifacts(tx: &mut Tx<'_>, ids: &[&str]) -> Result<HashMap<String, Artifact>, StoreError> {
     let mut found = HashMap::new();
-    for chunk in ids.chunks(64) {
+    for chunk in portions(ids) {
         let query =
             Query::within("SELECT id, name, media_type, size FROM assets WHERE id IN", chunk.iter().copied(), "");
         for mut row in tx.fetch(query).await? {
@@ -129,7 +133,7 @@ pub async fn forget_orphans(tx: &mut Tx<'_>, ids: &[String], before_ms: i64) -> 
     let old =
         "AND created_ms < ? AND NOT EXISTS (SELECT 1 FROM asset_refs WHERE asset_id = assets.id) RETURNING id, size";
     let (mut gone, mut bytes) = (Vec::with_capacity(ids.len()), 0);
-    for chunk in ids.chunks(64) {
+    for chunk in portions(ids) {
         let query = Query::within("DELETE FROM assets WHERE id IN", chunk.iter().map(String::as_str), old);
         for mut row in tx.fetch(query.bind(before_ms)).await? {
             gone.push(row.take()?);
@@ -169,7 +173,7 @@ pub async fn data(store: &Store, id: &str) -> Result<Option<Vec<u8>>, StoreError
 /// Which of `ids` have their bytes in the folder.
 pub async fn in_folder(store: &Store, ids: &[String]) -> Result<HashSet<String>, StoreError> {
     let mut found = HashSet::new();
-    for chunk in ids.chunks(64) {
+    for chunk in portions(ids) {
         let query =
             Query::within("SELECT id FROM assets WHERE in_folder = 1 AND id IN", chunk.iter().map(String::as_str), "");
         for mut row in store.read(query).await? {

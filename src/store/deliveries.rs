@@ -7,7 +7,7 @@ pub mod waiting;
 use super::{
     StoreError,
     heads::Claimed,
-    sql::{Query, Row},
+    sql::{Query, Row, portions},
     writer::Tx,
 };
 use crate::model::{
@@ -44,7 +44,7 @@ pub struct NewDelivery<'a> {
 
 /// Writes pending deliveries.
 pub async fn insert(tx: &mut Tx<'_>, deliveries: &[NewDelivery<'_>], now_ms: i64) -> Result<(), StoreError> {
-    for chunk in deliveries.chunks(64) {
+    for chunk in portions(deliveries) {
         let head = "INSERT INTO deliveries (id, part, run_id, session_id, run_epoch, ordinal, plugin, address, lane_id, seq, \
                     status, epoch, attempt, next_ms, created_ms, parts, text, artifact) VALUES";
         let mut query = Query::rows(head, 18, chunk.len(), "");

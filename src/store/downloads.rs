@@ -2,7 +2,7 @@
 
 use super::{
     Store, StoreError, only,
-    sql::{Query, Row},
+    sql::{Query, Row, portions},
     writer::Tx,
 };
 use crate::model::ids::{RunId, SessionId};
@@ -61,7 +61,7 @@ fn read(mut row: Row) -> Result<Download, StoreError> {
 
 /// Notes that runs wait for files, from now on.
 pub async fn insert(tx: &mut Tx<'_>, files: &[NewDownload<'_>], now_ms: i64) -> Result<(), StoreError> {
-    for chunk in files.chunks(64) {
+    for chunk in portions(files) {
         let head = format!("INSERT INTO downloads ({COLUMNS}, next_ms) VALUES");
         let mut query = Query::rows(&head, 8, chunk.len(), "");
         for file in chunk {

@@ -2,20 +2,17 @@
 
 use super::{
     Store, StoreError,
-    sql::{Query, Row},
+    sql::{Dialect, Query, Row},
 };
 use crate::model::{
     happening::Happening,
     ids::{RunId, SessionId},
 };
 
-/// Rows of one statement.
-pub const INSERT_ROWS: usize = 64;
-
 /// Adds events, the first of which gets the id `first` and each further one the next.
-pub fn insert(first: i64, happenings: &[Happening], at_ms: i64) -> Result<Query, StoreError> {
-    let head = "INSERT INTO events (id, at_ms, name, session_id, run_id, data) VALUES";
-    let mut query = Query::rows(head, 6, happenings.len(), "");
+pub fn insert(dialect: Dialect, first: i64, happenings: &[Happening], at_ms: i64) -> Result<Query, StoreError> {
+    let head = format!("{} events (id, at_ms, name, session_id, run_id, data) VALUES", dialect.insert_many());
+    let mut query = Query::rows(&head, 6, happenings.len(), "");
     for (id, told) in (first..).zip(happenings) {
         let data =
             serde_json::to_string(&told.data).map_err(|_| StoreError::Damaged("an event cannot be written as JSON"))?;

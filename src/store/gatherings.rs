@@ -2,7 +2,7 @@
 
 use super::{
     StoreError,
-    sql::{Query, Row},
+    sql::{Query, Row, portions},
     writer::Tx,
 };
 use crate::model::ids::{RunId, SessionId};
@@ -48,7 +48,7 @@ fn text(members: &[Member]) -> Result<String, StoreError> {
 /// The runs that events of these groups can still join, each with its session and how many events it has.
 pub async fn open(tx: &mut Tx<'_>, keys: &[GroupKey]) -> Result<Vec<(GroupKey, SessionId, RunId, usize)>, StoreError> {
     let mut open = Vec::new();
-    for chunk in keys.chunks(64) {
+    for chunk in portions(keys) {
         let head = "SELECT key, session_id, run_id, members FROM gatherings WHERE key IN";
         for mut row in tx.fetch(Query::within(head, chunk.iter().map(<[u8; 16]>::as_slice), "")).await? {
             let damaged = StoreError::Damaged("a group's key does not have 16 bytes");

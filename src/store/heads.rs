@@ -12,7 +12,7 @@ use std::collections::HashMap;
 
 use super::{
     Store, StoreError,
-    sql::{Query, Value},
+    sql::{Query, Value, portions},
     writer::Tx,
 };
 use crate::model::ids::DeliveryId;
@@ -104,11 +104,12 @@ pub async fn grow(
 ) -> Result<HashMap<String, Tail>, StoreError> {
     let mut tails = HashMap::with_capacity(added.len());
     let mut idle: Vec<String> = Vec::new();
-    for chunk in added.chunks(64) {
+    for chunk in portions(added) {
         let table = line.table();
         let owner = line.owner();
         let head = format!(
-            "INSERT INTO {table} (id, state, ready_at, epoch, queued, last_seq, created_ms, updated_ms, {owner}) VALUES"
+            "{} {table} (id, state, ready_at, epoch, queued, last_seq, created_ms, updated_ms, {owner}) VALUES",
+            tx.dialect().insert_many()
         );
         // Columns of an index are left alone: most heads are ready or leased already, and stay where they are in it.
         let tail = format!(
@@ -144,7 +145,7 @@ async fn make_ready(tx: &mut Tx<'_>, line: Line, idle: &[String], now_ms: i64) -
         Line::Sessions => "0",
         Line::Lanes => "ready_at",
     };
-    for chunk in idle.chunks(64) {
+    for chunk in portions(idle) {
         let marks = vec!["?"; chunk.len()].join(",");
         let update = format!(
             "UPDATE {} SET state = 1, ready_at = CASE WHEN {earliest} > ? THEN ready_at ELSE ? END \

@@ -2,7 +2,12 @@
 
 use serde_json::json;
 
-use super::{Store, StoreError, only, runs::Fence, sql::Query, writer::Tx};
+use super::{
+    Store, StoreError, only,
+    runs::Fence,
+    sql::{Query, portions},
+    writer::Tx,
+};
 use crate::model::{artifact::Artifact, run::Run};
 
 /// An output as stored.
@@ -41,10 +46,11 @@ pub async fn append(
     outputs: &[NewOutput<'_>],
     now_ms: i64,
 ) -> Result<(), StoreError> {
-    for (chunk, start) in outputs.chunks(64).zip((said..).step_by(64)) {
+    let mut ordinals = said..;
+    for chunk in portions(outputs) {
         let insert = "INSERT INTO outputs (run_id, epoch, ordinal, content, artifacts, created_ms) VALUES";
         let mut query = Query::rows(insert, 6, chunk.len(), "");
-        for (output, ordinal) in chunk.iter().zip(start..) {
+        for (output, ordinal) in chunk.iter().zip(&mut ordinals) {
             let artifacts = json!(output.artifacts).to_string();
             query = query.bind(fence.run).bind(fence.epoch).bind(ordinal).bind(output.content);
             query = query.bind(artifacts.as_str()).bind(now_ms);

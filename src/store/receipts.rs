@@ -2,7 +2,11 @@
 
 use std::collections::HashMap;
 
-use super::{StoreError, sql::Query, writer::Tx};
+use super::{
+    StoreError,
+    sql::{Query, portions},
+    writer::Tx,
+};
 use crate::model::ids::RunId;
 
 /// What tells one event from another: the first 16 bytes of SHA-256 over its source and key.
@@ -33,7 +37,7 @@ const FIND: &str = "SELECT key, fingerprint, run_id FROM receipts WHERE key IN";
 /// The receipts among `keys`, in the writer's view.
 pub async fn find_by_keys(tx: &mut Tx<'_>, keys: &[ReceiptKey]) -> Result<HashMap<Vec<u8>, Receipt>, StoreError> {
     let mut found = HashMap::new();
-    for chunk in keys.chunks(64) {
+    for chunk in portions(keys) {
         for mut row in tx.fetch(Query::within(FIND, chunk.iter().map(<[u8; 16]>::as_slice), "")).await? {
             found.insert(row.take()?, Receipt { fingerprint: row.take()?, run: row.take()? });
         }
@@ -43,9 +47,10 @@ pub async fn find_by_keys(tx: &mut Tx<'_>, keys: &[ReceiptKey]) -> Result<HashMa
 
 /// Writes receipts. Fails where one of the keys exists.
 pub async fn insert(tx: &mut Tx<'_>, receipts: &[NewReceipt], now_ms: i64) -> Result<(), StoreError> {
-    for chunk in receipts.chunks(64) {
-        let mut query =
-            Query::rows("INSERT INTO receipts (key, fingerprint, run_id, accepted_ms) VALUES", 4, chunk.len(), "");
+    for chunk in portions(receipts) {
+        let insert = tx.dialect().insert_many();
+        let head = format!("{insert} receipts (key, fingerprint, run_id, accepted_ms) VALUES");
+        let mut query = Query::rows(&head, 4, chunk.len(), "");
         for receipt in chunk {
             query =
                 query.bind(receipt.key.as_slice()).bind(receipt.fingerprint.as_slice()).bind(receipt.run).bind(now_ms);

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 
 use super::{
     Store, StoreError, only,
-    sql::{Conditions, Query, Row},
+    sql::{Conditions, Query, Row, portions},
     tally_codes,
     writer::Tx,
 };
@@ -32,10 +32,13 @@ pub struct Fence {
 
 /// Writes queued runs.
 pub async fn insert(tx: &mut Tx<'_>, runs: &[Run]) -> Result<(), StoreError> {
-    for chunk in runs.chunks(64) {
-        let head = "INSERT INTO runs (id, session_id, seq, status, epoch, attempt, source_plugin, source_kind, actor, input, \
-                    metadata, reply_targets, submitted_ms) VALUES";
-        let mut query = Query::rows(head, 13, chunk.len(), "");
+    for chunk in portions(runs) {
+        let head = format!(
+            "{} runs (id, session_id, seq, status, epoch, attempt, source_plugin, source_kind, actor, input, metadata, \
+             reply_targets, submitted_ms) VALUES",
+            tx.dialect().insert_many()
+        );
+        let mut query = Query::rows(&head, 13, chunk.len(), "");
         for run in chunk {
             query = query
                 .bind(run.id)
@@ -175,7 +178,7 @@ pub async fn reply_targets(store: &Store, id: RunId) -> Result<Vec<ReplyTarget>,
 /// The sessions of committed runs.
 pub async fn sessions_of(store: &Store, ids: &[RunId]) -> Result<HashMap<RunId, SessionId>, StoreError> {
     let mut found = HashMap::new();
-    for chunk in ids.chunks(64) {
+    for chunk in portions(ids) {
         let query = Query::within("SELECT id, session_id FROM runs WHERE id IN", chunk.iter().copied(), "");
         for mut row in store.read(query).await? {
             found.insert(row.take()?, row.take()?);

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::{
     Store, StoreError,
-    sql::{Query, Row},
+    sql::{Query, Row, portions},
     writer::Tx,
 };
 use crate::model::{ids::SessionId, target::ReplyTarget};
@@ -37,7 +37,7 @@ const OF_SESSIONS: &str = "SELECT session_id, targets, notice FROM session_targe
 /// The targets of these sessions; those without any are absent.
 pub async fn of(store: &Store, sessions: &[&SessionId]) -> Result<HashMap<SessionId, Vec<ReplyTarget>>, StoreError> {
     let mut found = HashMap::new();
-    for chunk in sessions.chunks(64) {
+    for chunk in portions(sessions) {
         for mut row in store.read(Query::within(OF_SESSIONS, chunk.iter().copied(), "")).await? {
             found.insert(row.take()?, read(&mut row)?.targets);
         }
@@ -51,7 +51,7 @@ pub async fn find(
     sessions: &[&SessionId],
 ) -> Result<HashMap<SessionId, Vec<ReplyTarget>>, StoreError> {
     let mut found = HashMap::new();
-    for chunk in sessions.chunks(64) {
+    for chunk in portions(sessions) {
         for mut row in tx.fetch(Query::within(OF_SESSIONS, chunk.iter().copied(), "")).await? {
             found.insert(row.take()?, read(&mut row)?.targets);
         }

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::{
     Store, StoreError, only,
-    sql::{Query, Row},
+    sql::{Query, Row, portions},
     writer::Tx,
 };
 use crate::model::ids::SessionId;
@@ -83,7 +83,7 @@ pub async fn count(store: &Store) -> Result<i64, StoreError> {
 /// Which of `ids` exist, in the writer's view.
 pub async fn existing(tx: &mut Tx<'_>, ids: &[&SessionId]) -> Result<HashSet<SessionId>, StoreError> {
     let mut found = HashSet::new();
-    for chunk in ids.chunks(64) {
+    for chunk in portions(ids) {
         for mut row in tx.fetch(Query::within("SELECT id FROM sessions WHERE id IN", chunk.iter().copied(), "")).await?
         {
             found.insert(row.take()?);

@@ -11,6 +11,6 @@ pub mod row;
 pub mod value;
 
 pub use connection::{Connection, Dialect, Pool};
-pub use query::{Conditions, Query};
+pub use query::{Conditions, Query, portions};
 pub use row::Row;
 pub use value::Value;

@@ -8,7 +8,7 @@ use crate::{
     },
     store::{
         StoreError,
-        sql::{Query, Row},
+        sql::{Query, Row, portions},
         writer::Tx,
     },
 };
@@ -137,7 +137,7 @@ fn read(mut row: Row) -> Result<Part, StoreError> {
 
 /// Writes parts of a new delivery; those that wait are due now.
 pub async fn insert(tx: &mut Tx<'_>, parts: &[Part], now_ms: i64) -> Result<(), StoreError> {
-    for chunk in parts.chunks(64) {
+    for chunk in portions(parts) {
         let head = format!("INSERT INTO deliveries ({COLUMNS}, epoch, next_ms, created_ms) VALUES");
         let mut query = Query::rows(&head, 23, chunk.len(), "");
         for part in chunk {

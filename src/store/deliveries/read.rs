@@ -11,7 +11,7 @@ use crate::{
     },
     store::{
         Store, StoreError, only,
-        sql::{Conditions, Query, Row},
+        sql::{Conditions, Query, Row, portions},
         tally_codes,
     },
 };
@@ -123,7 +123,7 @@ fn next_ms(row: &mut Row) -> Result<Option<i64>, StoreError> {
 
 async fn with_parts(store: &Store, ids: Vec<DeliveryId>) -> Result<Vec<StoredDelivery>, StoreError> {
     let mut found: Vec<StoredDelivery> = Vec::with_capacity(ids.len());
-    for chunk in ids.chunks(64) {
+    for chunk in portions(&ids) {
         let query = Query::within(COLUMNS, chunk.iter().copied(), "ORDER BY deliveries.id, part");
         for row in store.read(query).await? {
             let mut next = read(row)?;

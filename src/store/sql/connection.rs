@@ -26,6 +26,15 @@ impl Dialect {
         }
     }
 
+    /// Begins an `INSERT` of many rows. One that fails is undone by its transaction or its savepoint, which whoever runs it goes
+    /// back to; SQLite need not be ready to undo it alone, for which it would copy each page that changes.
+    pub fn insert_many(self) -> &'static str {
+        match self {
+            Self::Sqlite => "INSERT OR FAIL INTO",
+            Self::Postgres => "INSERT INTO",
+        }
+    }
+
     /// Ends a `SELECT` that claims rows: locks them, and passes over those that somebody else has locked.
     pub fn for_update(self) -> &'static str {
         match self {

@@ -94,6 +94,21 @@ impl Conditions {
     }
 }
 
+/// Rows of a statement, where there are many and where there are few.
+const MANY: usize = 512;
+const FEW: usize = 64;
+
+/// Rows in portions for one statement each: large ones, so that few statements are run, but of few sizes, because each size is a
+/// text that a connection prepares and keeps.
+pub fn portions<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
+    std::iter::from_fn(move || {
+        let size = if rows.len() >= MANY { MANY } else { rows.len().min(FEW) };
+        let (portion, rest) = rows.split_at(size);
+        rows = rest;
+        (size > 0).then_some(portion)
+    })
+}
+
 fn list(width: usize) -> String {
     let mut list = String::with_capacity(width * 2 + 1);
     list.push('(');
@@ -107,6 +122,15 @@ fn list(width: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn portions_are_all_the_rows_in_their_order() {
+        for (rows, sizes) in [(0, vec![]), (1, vec![1]), (130, vec![64, 64, 2]), (1_089, vec![512, 512, 64, 1])] {
+            let rows: Vec<usize> = (0..rows).collect();
+            assert_eq!(portions(&rows).map(<[usize]>::len).collect::<Vec<_>>(), sizes);
+            assert_eq!(portions(&rows).flatten().copied().collect::<Vec<_>>(), rows);
+        }
+    }
 
     #[test]
     fn rows_repeat_the_group_and_postgres_numbers_it() {

@@ -9,7 +9,10 @@ use super::{Tx, group::came_second};
 use crate::{
     clock::Clock,
     model::happening::{Happening, started},
-    store::{StoreError, events, only, sql::Connection},
+    store::{
+        StoreError, events, only,
+        sql::{Connection, portions},
+    },
 };
 
 /// The most rows that can be asked to be kept.
@@ -49,7 +52,7 @@ impl Log {
             let mut measured = only(connection.fetch(events::measure()).await?)?;
             let (newest, rows): (Option<i64>, i64) = (measured.take()?, measured.take()?);
             let first = first_id(newest, clock.now_ms());
-            match connection.execute(events::insert(first, &[started()], clock.now_ms())?).await {
+            match connection.execute(events::insert(connection.dialect(), first, &[started()], clock.now_ms())?).await {
                 Ok(_) => {
                     let place = Place { next: first + 1, rows: rows + 1 };
                     return Ok(Self { place, capacity, clock, newest: watch::Sender::new(first) });
@@ -73,8 +76,8 @@ impl Log {
             return Ok(self.place);
         }
         let at_ms = self.clock.now_ms();
-        for chunk in recorded.chunks(events::INSERT_ROWS) {
-            tx.execute(events::insert(next, chunk, at_ms)?).await?;
+        for chunk in portions(&recorded) {
+            tx.execute(events::insert(tx.dialect(), next, chunk, at_ms)?).await?;
             next += count(chunk);
         }
         rows += count(&recorded);
