@@ -1,17 +1,22 @@
 //! What exactly one of several daemons on the same store does: fetching a bot's events, running a connector's program.
 //!
-//! Whoever does it holds a lease, which it renews. A daemon that cannot renew in time stops by itself, and what it would
-//! make durable is fenced by the duty's epoch, so that one that slept past its lease does no harm.
+//! Whoever does it holds a lease. A daemon renews all of its leases together, so that what it does costs a commit now and then
+//! however much it is. One that cannot renew in time stops by itself, and what it would make durable is fenced by the duty's
+//! epoch, so that one that slept past its lease does no harm.
 
 use std::{
+    collections::HashSet,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicI64, Ordering},
     },
     time::Duration,
 };
 
-use tokio::time::{Instant, timeout_at};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout_at},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -32,6 +37,16 @@ pub struct Duties {
     /// How often something was taken.
     taken: AtomicI64,
     lease: Duration,
+    /// What is renewed, by somebody who performs it.
+    held: Mutex<HashSet<Duty>>,
+    renewed: watch::Sender<Renewed>,
+}
+
+/// How the last renewal went.
+struct Renewed {
+    asked: Instant,
+    /// What is still had. What was taken after it was asked for is not in it either.
+    kept: HashSet<Duty>,
 }
 
 impl Duties {
@@ -46,7 +61,17 @@ impl Duties {
         let owner = format!("{family}{}", clock.instance_id());
         let lease = Duration::from_millis(settings.lease_ms.max(3));
         store.write(Forget { family: family.to_owned(), me: owner.clone() }).await?;
-        Ok(Arc::new(Self { store, clock, owner, taken: AtomicI64::new(0), lease }))
+        let duties = Arc::new(Self {
+            store,
+            clock,
+            owner,
+            taken: AtomicI64::new(0),
+            lease,
+            held: Mutex::default(),
+            renewed: watch::Sender::new(Renewed { asked: Instant::now(), kept: HashSet::new() }),
+        });
+        tokio::spawn(keep_renewing(Arc::downgrade(&duties), duties.third()));
+        Ok(duties)
     }
 
     /// Takes a duty. None when another daemon has it.
@@ -57,9 +82,9 @@ impl Duties {
         Ok(self.store.write(take).await?.then_some(duty))
     }
 
-    /// Keeps a duty for another lease. False when somebody else has it by now.
-    pub async fn renew(&self, duty: &Duty) -> Result<bool, StoreError> {
-        self.store.write(Renew { duty: duty.clone(), until_ms: self.until_ms() }).await
+    /// Keeps duties for another lease, and says which: not those that somebody else has by now.
+    pub async fn renew(&self, held: HashSet<Duty>) -> Result<HashSet<Duty>, StoreError> {
+        self.store.write(Renew { held, until_ms: self.until_ms() }).await
     }
 
     /// Lets go of a duty, for whoever comes next.
@@ -81,7 +106,7 @@ impl Duties {
             match self.take(name).await {
                 Ok(Some(duty)) => {
                     let lost = stop.child_token();
-                    self.while_held(&duty, asked, &lost, work(duty.clone(), lost.clone())).await;
+                    self.while_held(&duty, asked + self.lease, &lost, work(duty.clone(), lost.clone())).await;
                     if let Err(error) = self.release(duty).await {
                         tracing::warn!(%error, name, "the duty {name} could not be let go: {error}");
                     }
@@ -100,11 +125,12 @@ impl Duties {
         }
     }
 
-    async fn while_held(&self, duty: &Duty, asked: Instant, lost: &CancellationToken, work: impl Future<Output = ()>) {
+    async fn while_held(&self, duty: &Duty, until: Instant, lost: &CancellationToken, work: impl Future<Output = ()>) {
+        let held = Held::new(self, duty);
         tokio::pin!(work);
         tokio::select! {
             () = &mut work => return,
-            () = self.keep(duty, asked) => {}
+            () = held.until_lost(until) => {}
         }
         tracing::warn!(
             name = duty.name,
@@ -115,19 +141,16 @@ impl Duties {
         work.await;
     }
 
-    /// Renews until that fails.
-    async fn keep(&self, duty: &Duty, asked: Instant) {
-        let mut until = asked + self.lease;
-        loop {
-            tokio::time::sleep(self.third()).await;
-            let asked = Instant::now();
-            match timeout_at(until, self.renew(duty)).await {
-                Ok(Ok(true)) => until = asked + self.lease,
-                Ok(Err(error)) if Instant::now() < until => {
-                    tracing::warn!(%error, name = duty.name, "the duty {} was not renewed: {error}", duty.name);
-                }
-                _ => return,
-            }
+    async fn renew_held(&self) {
+        // First, so that whoever is not among them knows that it came later.
+        let asked = Instant::now();
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if held.is_empty() {
+            return;
+        }
+        match self.renew(held).await {
+            Ok(kept) => drop(self.renewed.send_replace(Renewed { asked, kept })),
+            Err(error) => tracing::warn!(%error, "this daemon's duties were not renewed: {error}"),
         }
     }
 
@@ -137,6 +160,50 @@ impl Duties {
 
     fn until_ms(&self) -> i64 {
         self.clock.now_ms().saturating_add(i64::try_from(self.lease.as_millis()).unwrap_or(i64::MAX))
+    }
+}
+
+/// Renews every third of a lease, for as long as there is anybody to do it for.
+async fn keep_renewing(duties: Weak<Duties>, third: Duration) {
+    loop {
+        tokio::time::sleep(third).await;
+        let Some(duties) = duties.upgrade() else { return };
+        duties.renew_held().await;
+    }
+}
+
+/// A duty that is renewed with the others.
+struct Held<'d> {
+    duties: &'d Duties,
+    duty: &'d Duty,
+    /// Renewals that were asked for before say nothing about it.
+    since: Instant,
+}
+
+impl<'d> Held<'d> {
+    /// For a duty that was just taken.
+    fn new(duties: &'d Duties, duty: &'d Duty) -> Self {
+        duties.held.lock().unwrap_or_else(PoisonError::into_inner).insert(duty.clone());
+        Self { duties, duty, since: Instant::now() }
+    }
+
+    /// Ends when somebody else has it, or when `until` is over, to which each renewal adds.
+    async fn until_lost(&self, mut until: Instant) {
+        let mut renewed = self.duties.renewed.subscribe();
+        while let Ok(Ok(())) = timeout_at(until, renewed.changed()).await {
+            let last = renewed.borrow_and_update();
+            if last.kept.contains(self.duty) {
+                until = last.asked + self.duties.lease;
+            } else if last.asked > self.since {
+                return;
+            }
+        }
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.duties.held.lock().unwrap_or_else(PoisonError::into_inner).remove(self.duty);
     }
 }
 
@@ -176,17 +243,17 @@ impl Command for Take {
 }
 
 struct Renew {
-    duty: Duty,
+    held: HashSet<Duty>,
     until_ms: i64,
 }
 
 impl Command for Renew {
-    type Reply = bool;
+    type Reply = HashSet<Duty>;
 
-    async fn apply(batch: &[Self], tx: &mut Tx<'_>) -> Result<Vec<bool>, StoreError> {
+    async fn apply(batch: &[Self], tx: &mut Tx<'_>) -> Result<Vec<HashSet<Duty>>, StoreError> {
         let mut renewed = Vec::with_capacity(batch.len());
-        for Self { duty, until_ms } in batch {
-            renewed.push(duties::renew(tx, duty, *until_ms).await?);
+        for Self { held, until_ms } in batch {
+            renewed.push(duties::renew(tx, held, *until_ms).await?);
         }
         Ok(renewed)
     }

@@ -3,10 +3,16 @@
 //! A row goes when its owner lets go, or with the next process of its owner's family. It does not go with the connector that it is
 //! about: whoever has it may still be ending what it did, and nobody else may begin before.
 
-use super::{StoreError, sql::Query, writer::Tx};
+use std::collections::HashSet;
+
+use super::{
+    StoreError,
+    sql::{Query, portions},
+    writer::Tx,
+};
 
 /// A duty as somebody has taken it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Duty {
     /// What is to be done.
     pub name: String,
@@ -32,10 +38,19 @@ pub async fn forget(tx: &mut Tx<'_>, family: &str, me: &str) -> Result<u64, Stor
     tx.execute(query.bind(format!("{family}%")).bind(me)).await
 }
 
-/// Moves the end of a lease. False when somebody else has taken the duty.
-pub async fn renew(tx: &mut Tx<'_>, duty: &Duty, until_ms: i64) -> Result<bool, StoreError> {
-    let query = Query::new("UPDATE duties SET until_ms = ? WHERE name = ? AND owner = ? AND epoch = ?").bind(until_ms);
-    Ok(tx.execute(of(query, duty)).await? == 1)
+/// Moves the end of the leases of duties, and says which are still had.
+pub async fn renew(tx: &mut Tx<'_>, held: &HashSet<Duty>, until_ms: i64) -> Result<HashSet<Duty>, StoreError> {
+    let held: Vec<&Duty> = held.iter().collect();
+    let mut kept = HashSet::with_capacity(held.len());
+    for chunk in portions(&held) {
+        let mine = vec!["name = ? AND owner = ? AND epoch = ?"; chunk.len()].join(" OR ");
+        let update = format!("UPDATE duties SET until_ms = ? WHERE {mine} RETURNING name, owner, epoch");
+        let query = chunk.iter().fold(Query::new(update).bind(until_ms), |query, duty| of(query, duty));
+        for mut row in tx.fetch(query).await? {
+            kept.insert(Duty { name: row.take()?, owner: row.take()?, epoch: row.take()? });
+        }
+    }
+    Ok(kept)
 }
 
 /// Whether the owner still has it, and has it until the transaction ends: the row is locked by a change that is none.

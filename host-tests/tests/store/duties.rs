@@ -1,6 +1,7 @@
 //! Duties: one daemon at a time, and nothing that a former one would write.
 
 use std::{
+    collections::HashSet,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -13,7 +14,7 @@ use kheish::{
     config::duties::DutySettings,
     duties::Duties,
     ingress::{accept::Accepted, poll::Fenced},
-    store::{Store, runs, sql::Query},
+    store::{Store, duties::Duty, runs, sql::Query},
 };
 use kheish_host_tests::wait::eventually;
 use tokio::task::JoinSet;
@@ -33,6 +34,11 @@ async fn two(stores: &[Store], lease_ms: u64) -> [Arc<Duties>; 2] {
     [daemon(&stores[0], "one:", lease_ms).await, daemon(&stores[stores.len() - 1], "two:", lease_ms).await]
 }
 
+/// Whether the daemon still has it, for another lease.
+async fn renew(daemon: &Duties, duty: &Duty) -> bool {
+    daemon.renew(HashSet::from([duty.clone()])).await.unwrap().contains(duty)
+}
+
 /// The duties that have a row.
 async fn rows(store: &Store) -> Vec<String> {
     let rows = store.read(Query::new("SELECT name FROM duties ORDER BY name")).await.unwrap();
@@ -44,25 +50,40 @@ pub(crate) async fn a_duty_is_one_daemon_s_until_it_lets_go(stores: Vec<Store>) 
     let first = one.take("d").await.unwrap().unwrap();
     assert!(two.take("d").await.unwrap().is_none(), "it was taken twice");
     assert!(two.take("other").await.unwrap().is_some());
-    assert!(one.renew(&first).await.unwrap());
+    assert!(renew(&one, &first).await);
     one.release(first.clone()).await.unwrap();
     assert_eq!(rows(&stores[0]).await, ["other"], "nobody has it");
     let second = two.take("d").await.unwrap().unwrap();
     // What the former owner still says changes nothing.
-    assert!(!one.renew(&first).await.unwrap());
+    assert!(!renew(&one, &first).await);
     one.release(first).await.unwrap();
-    assert!(one.take("d").await.unwrap().is_none() && two.renew(&second).await.unwrap());
+    assert!(one.take("d").await.unwrap().is_none() && renew(&two, &second).await);
     // Nor when nobody else comes between: what was let go of is not had again without being taken.
     two.release(second.clone()).await.unwrap();
     let third = two.take("d").await.unwrap().unwrap();
-    assert!(!two.renew(&second).await.unwrap() && two.renew(&third).await.unwrap());
+    assert!(!renew(&two, &second).await && renew(&two, &third).await);
+}
+
+pub(crate) async fn all_that_a_daemon_has_is_renewed_together(stores: Vec<Store>) {
+    let [one, two] = two(&stores, LONG_MS).await;
+    let mut held = HashSet::new();
+    for number in 0..150 {
+        held.insert(one.take(&format!("d{number}")).await.unwrap().unwrap());
+    }
+    assert_eq!(one.renew(held.clone()).await.unwrap(), held);
+    let passed_on = held.iter().next().unwrap().clone();
+    one.release(passed_on.clone()).await.unwrap();
+    assert!(two.take(&passed_on.name).await.unwrap().is_some());
+    let kept = one.renew(held.clone()).await.unwrap();
+    held.remove(&passed_on);
+    assert_eq!(kept, held, "one that is lost takes none of the others along");
 }
 
 pub(crate) async fn a_duty_of_a_daemon_that_is_gone_is_had_by_another(stores: Vec<Store>) {
     let [gone, other] = two(&stores, 300).await;
     let former = gone.take("d").await.unwrap().unwrap();
     let taken = eventually("its lease is over", async || other.take("d").await.unwrap()).await;
-    assert!(other.renew(&taken).await.unwrap() && !gone.renew(&former).await.unwrap());
+    assert!(renew(&other, &taken).await && !renew(&gone, &former).await);
     // The next process of the same state folder waits for no lease.
     let [gone, _] = two(&stores, LONG_MS).await;
     let former = gone.take("e").await.unwrap().unwrap();
@@ -70,7 +91,7 @@ pub(crate) async fn a_duty_of_a_daemon_that_is_gone_is_had_by_another(stores: Ve
     let next = daemon(&stores[0], "one:", LONG_MS).await;
     assert_eq!(rows(&stores[0]).await, Vec::<String>::new(), "nothing is left of a process that is gone");
     assert!(next.take("e").await.unwrap().is_some());
-    assert!(!gone.renew(&former).await.unwrap());
+    assert!(!renew(&gone, &former).await);
 }
 
 pub(crate) async fn what_was_fetched_by_a_former_owner_is_not_written(stores: Vec<Store>) {

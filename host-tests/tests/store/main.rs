@@ -62,7 +62,8 @@ use downloads::{
 };
 use duties::{
     a_duty_is_one_daemon_s_until_it_lets_go, a_duty_of_a_daemon_that_is_gone_is_had_by_another,
-    one_daemon_at_a_time_does_it, what_was_fetched_by_a_former_owner_is_not_written,
+    all_that_a_daemon_has_is_renewed_together, one_daemon_at_a_time_does_it,
+    what_was_fetched_by_a_former_owner_is_not_written,
 };
 use events::{an_event_is_told_of_step_by_step, only_commands_that_succeed_are_told_of};
 use front::a_claim_finds_the_oldest_run_that_waits;
@@ -132,6 +133,7 @@ on_both!(
     files_of_a_paused_connector_wait_but_for_one_probe,
     a_backlog_of_a_paused_connector_is_in_nobody_s_way,
     a_duty_is_one_daemon_s_until_it_lets_go,
+    all_that_a_daemon_has_is_renewed_together,
     a_duty_of_a_daemon_that_is_gone_is_had_by_another,
     what_was_fetched_by_a_former_owner_is_not_written,
     one_daemon_at_a_time_does_it,
