@@ -29,6 +29,7 @@ pub mod deliveries;
 pub mod downloads;
 pub mod duties;
 pub mod events;
+mod fold;
 pub mod gatherings;
 pub mod heads;
 pub mod history;
@@ -49,6 +50,7 @@ pub mod tallies;
 pub mod turns;
 pub mod writer;
 
+use fold::Folding;
 use sql::{Connection, Dialect, Pool, Query, Row};
 use tallies::{Kept, Tallies};
 use writer::{Writer, log::Log};
@@ -57,6 +59,9 @@ use crate::metrics::{Metrics, gauges::Backlog};
 
 /// Prepared statements that a connection keeps: one for each number of rows (1 to 64) of each statement for many rows.
 const STATEMENTS: usize = 1024;
+
+/// Rows of an answer that the writer's connection holds ready: with fewer, its thread and ours wait for each other in turns.
+const ROWS: usize = 1024;
 
 /// The daemon's own file in the state folder.
 pub const DATABASE_FILE: &str = "kheish.db";
@@ -91,8 +96,8 @@ pub struct StoreSettings {
     pub commands_per_commit: usize,
     /// Connections for readers.
     pub readers: u32,
-    /// Pages of 4 KiB in the write-ahead log before it is folded back into the database file. The commit that does so
-    /// pays for it, so more pages mean fewer and longer pauses.
+    /// Pages of 4 KiB in the write-ahead log before it is folded back into the database file, beside the commits. Where they
+    /// come faster than that, the log grows to 16 times as many; then a commit waits for the rest.
     pub wal_pages: u32,
     /// Page cache of the writer, in KiB.
     pub cache_kib: u32,
@@ -143,15 +148,16 @@ impl Store {
         let file = || {
             SqliteConnectOptions::new().filename(&path).busy_timeout(Duration::from_secs(5)).disable_statement_logging()
         };
-        let writing = file()
-            .journal_mode(SqliteJournalMode::Wal)
+        let logged = || file().journal_mode(SqliteJournalMode::Wal);
+        let writing = logged()
             .synchronous(SqliteSynchronous::Full)
             .statement_cache_capacity(STATEMENTS)
+            .row_buffer_size(ROWS)
             .auto_vacuum(SqliteAutoVacuum::Incremental)
             .pragma("fullfsync", "on")
             .pragma("temp_store", "memory")
             .pragma("journal_size_limit", "67108864")
-            .pragma("wal_autocheckpoint", settings.wal_pages.to_string())
+            .pragma("wal_autocheckpoint", settings.wal_pages.saturating_mul(fold::LONGEST).to_string())
             .pragma("cache_size", format!("-{}", settings.cache_kib));
         let mut connection = writing.connect().await?;
         migrations::for_dialect(Dialect::Sqlite)
@@ -161,7 +167,9 @@ impl Store {
         let reading = file().read_only(true).pragma("cache_size", "-2048");
         let readers =
             SqlitePoolOptions::new().max_connections(settings.readers).min_connections(1).connect_with(reading).await?;
-        let writer = start(Connection::Sqlite(connection), settings, Arc::clone(&metrics)).await?;
+        let folding = logged().synchronous(SqliteSynchronous::Full).pragma("fullfsync", "on").connect().await?;
+        let folding = Folding::start(folding, settings.wal_pages);
+        let writer = start(Connection::Sqlite(connection), Some(folding), settings, &metrics).await?;
         Ok(Self::of((writer, Pool::Sqlite(readers)), metrics, settings, Some(path)))
     }
 
@@ -177,7 +185,7 @@ impl Store {
             .map_err(|error| StoreError::Database(error.into()))?;
         let readers =
             sqlx::postgres::PgPoolOptions::new().max_connections(settings.readers).connect_with(options).await?;
-        let writer = start(Connection::Postgres(connection), settings, Arc::clone(&metrics)).await?;
+        let writer = start(Connection::Postgres(connection), None, settings, &metrics).await?;
         Ok(Self::of((writer, Pool::Postgres(readers)), metrics, settings, None))
     }
 
@@ -252,11 +260,12 @@ impl Store {
 
 async fn start(
     mut connection: Connection,
+    folding: Option<Folding>,
     settings: &StoreSettings,
-    metrics: Arc<Metrics>,
+    metrics: &Arc<Metrics>,
 ) -> Result<Writer, StoreError> {
     let log = Log::open(&mut connection, settings.event_history_capacity).await?;
-    Ok(Writer::start(connection, log, settings, metrics))
+    Ok(Writer::start((connection, folding), log, settings, Arc::clone(metrics)))
 }
 
 /// The one row that a statement must answer with.

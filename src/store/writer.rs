@@ -17,6 +17,7 @@ use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 
 use super::{
     StoreError, StoreSettings,
+    fold::Folding,
     sql::{Connection, Dialect, Query, Row},
 };
 use crate::{
@@ -161,13 +162,19 @@ enum Order {
 }
 
 impl Writer {
-    pub(super) fn start(connection: Connection, log: Log, settings: &StoreSettings, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn start(
+        (connection, folding): (Connection, Option<Folding>),
+        log: Log,
+        settings: &StoreSettings,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let (queue, orders) = mpsc::channel(settings.queue_length.max(1));
         let (failed_tx, failed) = watch::channel(false);
         let wakes = Arc::new(Wakes::default());
         let newest_event = log.newest();
         let task = Task {
             connection,
+            folding,
             log,
             orders,
             wakes: Arc::clone(&wakes),
@@ -254,6 +261,7 @@ fn stopped() -> StoreError {
 
 struct Task {
     connection: Connection,
+    folding: Option<Folding>,
     log: Log,
     orders: mpsc::Receiver<Order>,
     wakes: Arc<Wakes>,
@@ -276,6 +284,10 @@ impl Task {
                 break closing;
             }
         };
+        // The last connection that is closed folds what is left, and only one that may write can.
+        if let Some(folding) = self.folding {
+            folding.end().await;
+        }
         if let Err(error) = super::close(self.connection).await {
             tracing::warn!(%error, "the store did not close cleanly");
         }
@@ -332,6 +344,7 @@ impl Task {
                 self.metrics.observe_commit(commands, started.elapsed());
                 batches.into_iter().for_each(|batch| batch.answer(None));
                 self.wake(wake);
+                self.folding.iter().for_each(Folding::committed);
                 Ok(())
             }
             Err(error) => self.recover(error, batches).await,

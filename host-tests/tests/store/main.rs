@@ -43,6 +43,7 @@ mod choice;
 mod downloads;
 mod duties;
 mod events;
+mod fold;
 mod front;
 mod gatherings;
 mod operate;
