@@ -9,6 +9,10 @@ use kheish::{
     guard,
 };
 
+/// SQLite allocates through it too. The C library's own took a fifth of the time of an event.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The exit code when what was asked for cannot be done as it stands; clap uses the same for usage.
 const EXIT_CONFIG: u8 = 2;
 
