@@ -32,6 +32,7 @@ use host::http::Outside;
 pub use load::LoadError;
 pub use plugin::WasmPlugin;
 pub use settings::RequestSettings;
+use ticker::Ticker;
 
 /// Bounds of guests.
 #[derive(Clone, Debug, Deserialize)]
@@ -117,6 +118,7 @@ impl Default for EngineSettings {
 /// The process's one engine, with everything that calls share.
 pub struct WasmEngine {
     engine: Engine,
+    ticker: Ticker,
     linker: Linker<State>,
     outside: Arc<Outside>,
     /// The same for polls, which wait for the platform as long as they may.
@@ -136,7 +138,8 @@ impl WasmEngine {
     /// requests of guests go through `egress`.
     pub fn new(settings: EngineSettings, cache: PathBuf, egress: Arc<Egress>) -> anyhow::Result<Arc<Self>> {
         let (engine, allocation) = allocation::build(&settings)?;
-        ticker::start(&engine)?;
+        let clock = engine.weak();
+        let ticker = Ticker::start(move || clock.upgrade().iter().for_each(Engine::increment_epoch))?;
         let mut linker = Linker::new(&engine);
         host::link(&mut linker)?;
         Ok(Arc::new(Self {
@@ -152,6 +155,7 @@ impl WasmEngine {
             }),
             outside: Arc::new(Outside { egress, settings: settings.requests.clone() }),
             engine,
+            ticker,
             linker,
             settings,
             allocation,

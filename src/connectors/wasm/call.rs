@@ -166,6 +166,7 @@ impl WasmEngine {
         deadline_ms: u64,
         work: impl AsyncFnOnce(&mut Store<State>, &Instance) -> wasmtime::Result<T>,
     ) -> (Result<T, Fault>, State) {
+        let _ticking = self.ticker.run();
         let mut store = self.store(state);
         let called = async {
             let instance = plugin.instantiate_async(&mut store).await?;
