@@ -37,8 +37,9 @@ struct Way {
 
 const SINGLE: Way = Way { path: "/v1/connectors/external/bench/events", events: 1, connections: 64 };
 
-/// Fewer connections: more events wait than the store's queue takes otherwise.
-const BATCHED: Way = Way { path: "/v1/connectors/external/bench/events/batch", events: BATCH, connections: 16 };
+/// Fewer connections: more events would wait than the store's queue takes. But enough for some to be on their way while the
+/// others are committed.
+const BATCHED: Way = Way { path: "/v1/connectors/external/bench/events/batch", events: BATCH, connections: 48 };
 
 /// Events per second.
 #[derive(Debug, serde::Serialize)]
