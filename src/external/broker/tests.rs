@@ -70,17 +70,18 @@ fn a_lease_goes_on_until_its_end_and_another_one_follows() {
     let first = fetched(0);
     let renewed = fetched(99);
     assert_eq!((&renewed.lease_id, renewed.expires_at_ms, renewed.renewed), (&first.lease_id, 199, true));
-    let second = fetched(199);
+    assert_eq!(fetched(198).lease_id, first.lease_id, "its end has moved");
+    let second = fetched(298);
     assert!(second.lease_id != first.lease_id && !second.renewed);
     let state = |book: &Book, id: &str, now_ms| book.find(id, now_ms).unwrap().state;
-    assert_eq!(state(&book, &first.lease_id, 199), LeaseState::Expired);
-    assert_eq!((state(&book, &second.lease_id, 298), state(&book, &second.lease_id, 299)), {
+    assert_eq!(state(&book, &first.lease_id, 298), LeaseState::Expired);
+    assert_eq!((state(&book, &second.lease_id, 397), state(&book, &second.lease_id, 398)), {
         (LeaseState::Active, LeaseState::Expired)
     });
-    assert_eq!(book.end(&bridge(), "stopped", 250).as_deref(), Some("grant"));
+    assert_eq!(book.end(&bridge(), "stopped", 350).as_deref(), Some("grant"));
     let ended = book.find(&second.lease_id, 1_000).unwrap();
     assert_eq!((ended.state, ended.revoked_at_ms, ended.reason.as_deref()), {
-        (LeaseState::Revoked, Some(250), Some("stopped"))
+        (LeaseState::Revoked, Some(350), Some("stopped"))
     });
     for round in 0..3_000 {
         book.begin(bridge(), grant());
