@@ -6,14 +6,9 @@
 //! failed together, so that a bad one cannot fail its neighbours. Savepoints copy every page that changes, which is why
 //! they come second. Callers hear after the commit, never before.
 
-use std::{
-    collections::BTreeSet,
-    future::Future,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{future::Future, sync::Arc, time::Instant};
 
-use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
     StoreError, StoreSettings,
@@ -27,9 +22,12 @@ use crate::{
 
 mod group;
 pub(super) mod log;
+mod wakes;
 
 use group::{Batch, Guard, Job};
 use log::{Log, Place};
+use wakes::Wake;
+pub use wakes::Wakes;
 
 /// How often a transaction is tried that PostgreSQL breaks off because two of them wait for each other. Locks are taken in
 /// one order within a statement, not over all statements of a transaction, so it happens and helps to try again.
@@ -53,17 +51,6 @@ pub struct Tx<'c> {
     connection: &'c mut Connection,
     wake: Wake,
     recorded: Vec<Happening>,
-}
-
-/// Whom to wake after the commit.
-#[derive(Default)]
-struct Wake {
-    runs: bool,
-    /// And again after so many milliseconds.
-    runs_after: BTreeSet<u64>,
-    deliveries: bool,
-    downloads: bool,
-    cancels: bool,
 }
 
 impl<'c> Tx<'c> {
@@ -115,35 +102,6 @@ impl<'c> Tx<'c> {
 
     async fn run(&mut self, text: &'static str) -> Result<(), StoreError> {
         self.execute(Query::new(text)).await.map(drop)
-    }
-}
-
-/// Hints that wait for whoever listens to them; who is further behind misses some.
-const HINTS: usize = 4_096;
-
-/// Hints that a commit made work ready. A hint can be lost; the rows are the truth and are looked at now and then.
-pub struct Wakes {
-    /// A session may be ready.
-    pub runs: Notify,
-    /// A lane may be ready.
-    pub deliveries: Notify,
-    /// A file may be due.
-    pub downloads: Notify,
-    /// How many times the end of an active run was asked for.
-    pub cancels: watch::Sender<u64>,
-    /// Runs that begin (true) or cease to be performed, in the order of the commits. Nothing durable hangs on it.
-    pub performed: broadcast::Sender<(RunId, bool)>,
-}
-
-impl Default for Wakes {
-    fn default() -> Self {
-        Self {
-            runs: Notify::default(),
-            deliveries: Notify::default(),
-            downloads: Notify::default(),
-            cancels: watch::Sender::default(),
-            performed: broadcast::Sender::new(HINTS),
-        }
     }
 }
 
@@ -343,7 +301,7 @@ impl Task {
                 performed.into_iter().for_each(|hint| drop(self.wakes.performed.send(hint)));
                 self.metrics.observe_commit(commands, started.elapsed());
                 batches.into_iter().for_each(|batch| batch.answer(None));
-                self.wake(wake);
+                wake.send(&self.wakes);
                 self.folding.iter().for_each(Folding::committed);
                 Ok(())
             }
@@ -366,28 +324,6 @@ impl Task {
         let place = self.log.write(&mut tx).await?;
         tx.run("COMMIT").await?;
         Ok((tx.wake, performed, place))
-    }
-
-    fn wake(&self, wake: Wake) {
-        if wake.runs {
-            self.wakes.runs.notify_waiters();
-        }
-        for wait_ms in wake.runs_after {
-            let wakes = Arc::clone(&self.wakes);
-            tokio::spawn(async move {
-                tokio::time::sleep(Duration::from_millis(wait_ms)).await;
-                wakes.runs.notify_waiters();
-            });
-        }
-        if wake.deliveries {
-            self.wakes.deliveries.notify_waiters();
-        }
-        if wake.downloads {
-            self.wakes.downloads.notify_waiters();
-        }
-        if wake.cancels {
-            self.wakes.cancels.send_modify(|asked| *asked += 1);
-        }
     }
 
     /// Nothing of the transaction is durable: says so to every caller. A full disk is survived, because the rollback
