@@ -162,7 +162,8 @@ async fn a_changed_row_is_a_refusal_to_start_that_names_the_secret() {
     let vault = place.vault().await;
     put(&vault, "a", VALUE).await;
     put(&vault, "b", "other-value").await;
-    let tampered = "UPDATE secrets SET sealed = substr(sealed, 1, 40) || x'00' || substr(sealed, 42) WHERE name = 'b'";
+    let tampered = "UPDATE secrets SET sealed = substr(sealed, 1, 40) || \
+                    CASE substr(sealed, 41, 1) WHEN x'00' THEN x'01' ELSE x'00' END || substr(sealed, 42) WHERE name = 'b'";
     let exchange = "UPDATE secrets SET sealed = (SELECT sealed FROM secrets WHERE name = 'a') WHERE name = 'b'";
     let cases = [
         (tampered, "secret `b` cannot be opened: its bytes are not what was sealed"),
