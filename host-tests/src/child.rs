@@ -85,10 +85,10 @@ impl Child {
         pids.filter(|pid| environment(*pid).contains(&mark)).collect()
     }
 
-    /// Waits until nothing of it is left.
+    /// Waits until nothing of it is left. A process that ends loses its environment before it loses its port.
     pub async fn is_gone(&self) {
         eventually("nothing of the child is left", async || self.processes().is_empty().then_some(())).await;
-        TcpListener::bind(self.address).expect("its port is free");
+        eventually("its port is free", async || TcpListener::bind(self.address).ok()).await;
     }
 
     fn mark(&self) -> String {
