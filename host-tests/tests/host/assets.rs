@@ -144,13 +144,13 @@ fn peak(host: &Host) -> u64 {
 
 #[tokio::test]
 async fn a_large_file_is_never_whole_in_memory() {
-    let host = Host::builder().plugins(&[]).settings("[assets]\nmax_bytes = 400000000\n").start().await;
-    let size = 390_000_000;
+    let host = Host::builder().plugins(&[]).settings("[assets]\nmax_bytes = 800000000\n").start().await;
+    let size = 780_000_000;
     let before = peak(&host);
     let id = keep(&host, &vec![3; size]).await;
     let got = host.get(&format!("/v1/assets/{id}/raw")).await.expect(200);
     assert_eq!(got.body.len(), size);
-    // What allocators hold back for a while is some tens of MiB on a quiet machine and more on a busy one, however large the file is.
+    // What the allocator holds back for a while is up to some 250 MiB on a busy machine, however large the file is.
     let grown = peak(&host) - before;
-    assert!(grown < 200 * 1024, "it took {grown} KiB");
+    assert!(grown < 500 * 1024, "it took {grown} KiB");
 }
