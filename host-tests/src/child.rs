@@ -66,6 +66,11 @@ impl Child {
         try_answer(request).await.map(|answer| answer.json).unwrap_or_default()
     }
 
+    /// Waits until it can be told something.
+    pub async fn listens(&self) {
+        eventually("the child listens", async || self.told("env/").await.is_object().then_some(())).await;
+    }
+
     /// A variable of its environment.
     pub async fn variable(&self, name: &str) -> String {
         self.told("env/").await[name].as_str().unwrap_or_default().to_owned()

@@ -123,6 +123,7 @@ async fn what_waits_goes_as_soon_as_the_child_is_ready() {
     let runs = [say(&host, "one").await, say(&host, "two").await];
     let waits = waiting(&host, &runs[0], "sidecar_starting", "").await;
     assert!(waits["next_attempt_at_ms"].as_i64().unwrap() > now_ms() + 300_000, "{waits}");
+    child.listens().await;
     child.told("health/ready").await;
     for run in runs {
         goes_out(&host, &run).await;
