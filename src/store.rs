@@ -57,7 +57,8 @@ use writer::{Writer, log::Log};
 
 use crate::metrics::{Metrics, gauges::Backlog};
 
-/// Prepared statements that a connection keeps: one for each number of rows (1 to 64) of each statement for many rows.
+/// Prepared statements that a connection keeps: one for each number of rows (1 to 64, and 512) of each statement for
+/// many rows.
 const STATEMENTS: usize = 1024;
 
 /// Rows of an answer that the writer's connection holds ready: with fewer, its thread and ours wait for each other in turns.
@@ -148,6 +149,7 @@ impl Store {
         let file = || {
             SqliteConnectOptions::new().filename(&path).busy_timeout(Duration::from_secs(5)).disable_statement_logging()
         };
+        let pages = settings.wal_pages.max(1);
         let logged = || file().journal_mode(SqliteJournalMode::Wal);
         let writing = logged()
             .synchronous(SqliteSynchronous::Full)
@@ -157,7 +159,7 @@ impl Store {
             .pragma("fullfsync", "on")
             .pragma("temp_store", "memory")
             .pragma("journal_size_limit", "67108864")
-            .pragma("wal_autocheckpoint", settings.wal_pages.saturating_mul(fold::LONGEST).to_string())
+            .pragma("wal_autocheckpoint", pages.saturating_mul(fold::LONGEST).to_string())
             .pragma("cache_size", format!("-{}", settings.cache_kib));
         let mut connection = writing.connect().await?;
         migrations::for_dialect(Dialect::Sqlite)
@@ -168,7 +170,7 @@ impl Store {
         let readers =
             SqlitePoolOptions::new().max_connections(settings.readers).min_connections(1).connect_with(reading).await?;
         let folding = logged().synchronous(SqliteSynchronous::Full).pragma("fullfsync", "on").connect().await?;
-        let folding = Folding::start(folding, settings.wal_pages);
+        let folding = Folding::start(folding, pages);
         let writer = start(Connection::Sqlite(connection), Some(folding), settings, &metrics).await?;
         Ok(Self::of((writer, Pool::Sqlite(readers)), metrics, settings, Some(path)))
     }
